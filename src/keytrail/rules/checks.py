@@ -26,6 +26,11 @@ Check = Callable[[object, Path], Iterator[Problem]]
 
 # Deeper nesting has no meaning in any field of a rule; a bound keeps later recursion safe.
 MAX_DEPTH = 32
+# What a long holds, in Elasticsearch as well.
+MAX_INTEGER = 2**63 - 1
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 def path_text(path: Path) -> str:
@@ -47,25 +52,29 @@ def shown(value: object) -> str:
         return "a table"
     if isinstance(value, list):
         return "a list"
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else ascii(value)
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return "so large a number"  # Python refuses to write integers of thousands of digits
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def text(*, empty: bool = True) -> Check:
-    """A string; `empty` says whether blank ones pass."""
+def text(*, empty: bool = True, lines: bool = True) -> Check:
+    """A string; `empty` says whether blank ones pass, `lines` whether line ends and other control characters do."""
 
     def check(value: object, path: Path) -> Iterator[Problem]:
         if not isinstance(value, str):
             yield Problem(path, f"must be text, not {shown(value)}")
         elif not empty and not value.strip():
             yield Problem(path, "must not be empty")
+        elif not lines and _CONTROL.search(value):
+            yield Problem(path, f"must be one line without control characters, not {shown(value)}")
 
     return check
 
 
 def pattern(regex: str, expected: str) -> Check:
     """A string that matches `regex` as a whole; `expected` completes "must be ..."."""
-    compiled = re.compile(regex)
+    compiled = re.compile(regex, re.ASCII)
 
     def check(value: object, path: Path) -> Iterator[Problem]:
         if not isinstance(value, str) or not compiled.fullmatch(value):
@@ -104,11 +113,6 @@ def flag(value: object, path: Path) -> Iterator[Problem]:
     """Check for true or false."""
     if not isinstance(value, bool):
         yield Problem(path, f"must be true or false, not {shown(value)}")
-
-
-def anything(value: object, path: Path) -> Iterator[Problem]:
-    """Check nothing: the field is kept as it is and has no effect."""
-    return iter(())
 
 
 def many(item: Check, *, least: int = 0, most: int | None = None) -> Check:
@@ -159,7 +163,10 @@ def either(*checks: Check) -> Check:
 
 
 def json_values(value: object, path: Path = ()) -> Iterator[Problem]:
-    """Check that `value` is made of JSON values, at most `MAX_DEPTH` deep (TOML also knows dates and infinity)."""
+    """Check that `value` is made of JSON values of sound size, at most `MAX_DEPTH` deep.
+
+    TOML also knows dates and infinity; both know integers of any length, and text that no UTF-8 can carry.
+    """
     pending: list[tuple[object, Path]] = [(value, path)]
     while pending:
         current, where = pending.pop()
@@ -167,10 +174,19 @@ def json_values(value: object, path: Path = ()) -> Iterator[Problem]:
             yield Problem(where[:2], f"is nested deeper than {MAX_DEPTH} levels")
             return
         if isinstance(current, dict):
-            pending.extend((one, (*where, name)) for name, one in current.items())
+            pending.extend((one, (*where, name)) for name, one in reversed(current.items()))
+            if any(_NOT_TEXT.search(name) for name in current):
+                yield Problem(where, "has a key with a NUL character or half a surrogate pair")
         elif isinstance(current, list):
-            pending.extend((one, (*where, number)) for number, one in enumerate(current))
-        elif isinstance(current, float) and not math.isfinite(current):
-            yield Problem(where, f"must be a finite number, not {current}")
-        elif not (current is None or isinstance(current, (str, int, float))):
-            yield Problem(where, f"must be text, a number, true or false, not {type(current).__name__}; quote it")
+            pending.extend((current[number], (*where, number)) for number in range(len(current) - 1, -1, -1))
+        elif isinstance(current, str):
+            if _NOT_TEXT.search(current):
+                yield Problem(where, "must not hold a NUL character or half a surrogate pair")
+        elif isinstance(current, float):
+            if not math.isfinite(current):
+                yield Problem(where, f"must be a finite number, not {current}")
+        elif isinstance(current, int):
+            if abs(current) > MAX_INTEGER:
+                yield Problem(where, f"must be a number of at most {MAX_INTEGER}")
+        elif current is not None:
+            yield Problem(where, f"must be text, a number, true or false, not a {type(current).__name__}; quote it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -14,7 +15,7 @@ SEVERITIES = ("low", "medium", "high", "critical")
 JsonObject = Mapping[str, object]
 
 # Attributes that say where a rule stands in keytrail; the API form does not have them.
-_OURS = frozenset({"extra", "origin", "query_place", "unsupported_reason"})
+_OURS = frozenset({"extra", "origin", "query_text", "unsupported_reason"})
 
 # Kept by the alerting framework beside a rule's parameters, not among them (elastic-engine.md, section 4.2).
 _NOT_PARAMETERS = frozenset(
@@ -43,6 +44,27 @@ class RiskScoreMapping:
     operator: str
     value: str
     risk_score: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextPlace:
+    """Where each character of one string stands in its file, whatever the file's way of writing strings.
+
+    A mark (offset, line, column) places the character at `offset` of the string; those after it follow on the same
+    line up to the next mark. Marks ascend, the first is for offset 0.
+    """
+
+    file: str
+    marks: tuple[tuple[int, int, int], ...]
+
+    def at(self, offset: int) -> Place:
+        """Return the place of the character at `offset` (from 0); the string's length gives its end.
+
+        >>> str(TextPlace("a.toml", ((0, 3, 9), (5, 4, 1))).at(6))
+        'a.toml:4:2'
+        """
+        start, line, column = self.marks[max(bisect_right(self.marks, offset, key=lambda mark: mark[0]) - 1, 0)]
+        return Place(self.file, line=line, column=column + max(offset - start, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +133,19 @@ class Rule:
     updated_at: str | None = None
     updated_by: str | None = None
     extra: JsonObject = field(default_factory=dict)
-    # Where the query's first character stands; without a column, only the line of its key is known.
-    query_place: Place
+    # Where the query stands in the file, None if it is not there; see query_place.
+    query_text: TextPlace | None = field(default=None, compare=False)
     unsupported_reason: str = ""
 
     @property
     def supported(self) -> bool:
         """Whether keytrail can run the rule as it is meant; if not, `unsupported_reason` says why."""
         return not self.unsupported_reason
+
+    @property
+    def query_place(self) -> Place:
+        """Where the query's first character stands; the rule's own place if the file holds no query."""
+        return self.query_text.at(0) if self.query_text else self.origin
 
     def to_dict(self) -> dict[str, object]:
         """Return the rule in the API's form (JSON values, snake_case); what the rule does not say is left out."""
@@ -140,20 +167,11 @@ class Rule:
         return {name: value for name, value in self.to_dict().items() if name not in _NOT_PARAMETERS}
 
     def query_error(self, error: QueryError) -> RuleError:
-        """Return `error`, found in this rule's query, as an error at its line (and column) of the rule's file."""
-        return query_error(error, rule=self.name, place=self.query_place)
-
-
-def query_error(error: QueryError, *, rule: str, place: Place) -> RuleError:
-    """Return `error` of a query whose text begins at `place` as a RuleError there; text and caret stay."""
-    before = error.text[: error.offset]
-    if place.column is not None and place.line is not None:
-        line_start = before.rfind("\n") + 1
-        column = error.offset - line_start + (place.column if line_start == 0 else 1)
-        place = Place(place.file, line=place.line + before.count("\n"), column=column)
-    # A place of the query's own would say nothing here; only its words, its text and its caret are wanted.
-    shown = str(QueryError(error.what, text=error.text, offset=error.offset))
-    return RuleError(f"query of rule {rule!r}: {shown}", place=place, advice=error.advice)
+        """Return `error`, found in this rule's query, as an error at its line and column of the rule's file."""
+        place = self.query_text.at(error.offset) if self.query_text else self.origin
+        # A place of the query's own would say nothing here; only its words, its text and its caret are wanted.
+        shown = str(QueryError(error.what, text=error.text, offset=error.offset))
+        return RuleError(f"query of rule {self.name!r}: {shown}", place=place, advice=error.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,11 @@ class RuleSet:
     rules: tuple[Rule, ...] = ()
     errors: tuple[RuleError, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def runnable(self) -> tuple[Rule, ...]:
+        """The rules to run: enabled, and of a kind that keytrail can run as it is meant."""
+        return tuple(rule for rule in self.rules if rule.enabled and rule.supported)
 
 
 _API_NAMES = tuple(f.name for f in fields(Rule) if f.name not in _OURS)

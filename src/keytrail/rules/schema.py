@@ -1,4 +1,4 @@
-"""The fields of a rule: for each its check, and how its value becomes an attribute. See elastic-engine.md, section 2."""
+"""The fields of a rule: for each its check, and how its value becomes an attribute (elastic-engine.md, section 2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keytrail.rules.checks import Check, anything, choice, either, flag, many, pattern, table, text, whole
+from keytrail.rules.checks import Check, choice, either, flag, many, pattern, table, text, whole
 from keytrail.rules.model import SEVERITIES, RiskScoreMapping, SeverityMapping
 
 DURATION = pattern(r"0*[1-9]\d{0,8}[smhd]", "a duration such as 30s, 5m, 1h or 1d")
@@ -18,7 +18,9 @@ DATE_MATH = pattern(
 )
 
 _TEXT = text()
-_NAME = text(empty=False)
+# What tables, file names and alert ids are made of is one line.
+_LINE = text(lines=False)
+_NAME = text(empty=False, lines=False)
 _NAMES = many(_NAME)
 _TEXTS = many(_TEXT)
 _TABLES = many(table({}))
@@ -63,7 +65,7 @@ REQUIRED = ("rule_id", "name", "description", "type", "severity", "risk_score")
 FIELDS: Mapping[str, Field] = {
     "rule_id": Field(_NAME),
     "name": Field(_NAME),
-    "description": Field(_NAME),
+    "description": Field(text(empty=False)),
     "severity": Field(choice(*SEVERITIES)),
     "risk_score": Field(whole(0, 100)),
     "query": Field(_TEXT),
@@ -88,17 +90,15 @@ FIELDS: Mapping[str, Field] = {
     "from": Field(DATE_MATH, attribute="from_"),
     "to": Field(DATE_MATH),
     "max_signals": Field(whole(1)),
-    "tags": _list(_TEXT),
-    "author": _list(_TEXT),
-    "license": Field(_TEXT),
+    "tags": _list(_LINE),
+    "author": _list(_LINE),
+    "license": Field(_LINE),
     "false_positives": _list(_TEXT),
     "references": _list(_TEXT),
     "threat": _list(_THREAT),
     "note": Field(_TEXT),
     "setup": Field(_TEXT),
-    "investigation_fields": Field(
-        either(many(_NAME), table({"field_names": many(_NAME, least=1)})), _field_names
-    ),
+    "investigation_fields": Field(either(many(_NAME), table({"field_names": many(_NAME, least=1)})), _field_names),
     "severity_mapping": Field(many(table(_MAPPING | {"severity": choice(*SEVERITIES)})), _severities),
     "risk_score_mapping": Field(many(table(_MAPPING, {"risk_score": whole(0, 100)})), _risk_scores),
     "rule_name_override": Field(_TEXT),
@@ -141,13 +141,14 @@ class RuleType:
 
 
 _KQL = ("kuery", "lucene")
+_QUERY = text(empty=False)
 
 TYPES: Mapping[str, RuleType] = {
     "query": RuleType(_KQL, {"query": _TEXT}, {}),
     "saved_query": RuleType(_KQL, {"saved_id": _NAME}, {}),
     "eql": RuleType(
         ("eql",),
-        {"query": _NAME, "language": choice("eql")},
+        {"query": _QUERY, "language": choice("eql")},
         {"event_category_override": _TEXT, "timestamp_field": _TEXT, "tiebreaker_field": _TEXT},
     ),
     "threshold": RuleType(
@@ -166,7 +167,7 @@ TYPES: Mapping[str, RuleType] = {
         {"query": _TEXT, "new_terms_fields": many(_NAME, least=1, most=3), "history_window_start": DATE_MATH},
         {},
     ),
-    "esql": RuleType(("esql",), {"query": _NAME, "language": choice("esql")}, {}),
+    "esql": RuleType(("esql",), {"query": _QUERY, "language": choice("esql")}, {}),
     "threat_match": RuleType(
         _KQL,
         {
@@ -192,5 +193,3 @@ TYPES: Mapping[str, RuleType] = {
 
 # Fields of which one without the other means nothing.
 TOGETHER = (("timeline_id", "timeline_title"), ("concurrent_searches", "items_per_search"))
-
-__all__ = ["FIELDS", "NOT_KEPT", "REQUIRED", "TOGETHER", "TYPES", "Field", "RuleType", "anything"]
