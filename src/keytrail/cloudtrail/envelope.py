@@ -1,331 +1,283 @@
 """From the bytes of an object to its records, whatever layout they come in: the slow, exact way.
 
-Layouts: {"Records": [...]} as AWS delivers, a bare array, one record, NDJSON or concatenated JSON, EventBridge envelopes
-(`detail`), LookupEvents output (`Events`), CloudTrail Lake rows (`QueryResultRows`, `eventJson`). The object is read as a
-stream, so that memory is bounded by the largest record and not by the object.
+Layouts: {"Records": [...]} as AWS delivers, a bare array, one record, NDJSON or concatenated JSON, EventBridge
+envelopes (`detail`), LookupEvents output (`Events`), CloudTrail Lake rows (`QueryResultRows`, `eventJson`). The object
+is read as a stream, so that memory is bounded by the largest record and not by the object.
 """
 
 from __future__ import annotations
 
-import codecs
-import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import lru_cache
 
-from keytrail.cloudtrail.records import (
-    Json,
-    Kind,
-    ReadLimits,
-    Record,
-    classify,
-    deeper_than,
-    parse_json,
-    too_deep,
-)
-from keytrail.errors import InputError, ObjectError, Place, RecordError
+from keytrail.cloudtrail.cursor import Broken, Cursor
+from keytrail.cloudtrail.records import Aside, ReadLimits, Record, judge
+from keytrail.errors import InputError, ObjectError, RecordError
 
-# Arrays whose elements are records, by the key that holds them.
-_CONTAINERS = frozenset({"Records", "Events", "QueryResultRows"})
-_SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
-_RESYNC = re.compile(r"\}\s*,\s*\{\s*\"event(?:Version|Name|Time|Source|ID)\"")
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """A JSON object that is part of CloudTrail but not an event: an Insight event or a digest file."""
-
-    kind: Kind
-    place: Place
-
+__all__ = ["Aside", "Item", "read_items"]
 
 Item = Record | Aside | InputError
+
+# Arrays whose elements are records, by the key that holds them.
+_CONTAINERS = ("Records", "Events", "QueryResultRows")
+_CONTAINER = re.compile(rf'\{{\s*"(?:{"|".join(_CONTAINERS)})"\s*:\s*\[')
+
+# How a record begins, to find the next one behind damage. The first key of the last good record is added to these.
+_BEGINNINGS = (
+    r'\{\s{0,64}"(?:eventVersion|eventTime|eventSource|eventName|eventID|EventId|additionalEventData)"',
+    r'\{\s{0,64}"version"\s{0,64}:\s{0,64}"0"',
+    r'\{\s{0,64}"Records"\s{0,64}:\s{0,64}\[',
+)
+_BEGINNING = re.compile(r'((?:[\[{]\s*)+)("[^"\\\x00-\x1f]{1,64}")')
+
+# Values in a row that cannot be read before the object is given up; well-formed JSON that is no record counts less.
+_GIVE_UP = 1_000
+_OF_OTHER_KIND = 100
+
+_UTF16 = ("\udcff\udcfe", "\udcfe\udcff")
+_EXPECTED = "Expected CloudTrail JSON: an object with Records, an array of records, or one record a line."
 
 
 def read_items(chunks: Iterable[bytes], name: str, limits: ReadLimits) -> Iterator[Item]:
     """Every record in `chunks` (inflated bytes of the object `name`), with what was not an event or not readable.
 
-    Errors are yielded in place and reading goes on behind them where a next record can be found.
+    Errors are yielded in place and reading goes on behind them where a next record can be found; an InputError that
+    `chunks` raises is yielded after what came before it. Never raises for anything that the bytes hold.
+
+    Of repeated keys that hold arrays of records, such as two `Records` in one object, all are read.
     """
     return _Reader(chunks, name, limits).items()
 
 
-class _Incomplete(Exception):
-    """The value may go on behind the end of what has been read."""
-
-
 class _Reader:
-    """A cursor over text that is decoded from chunks as it is needed."""
+    """The structure around the records of one object."""
 
     def __init__(self, chunks: Iterable[bytes], name: str, limits: ReadLimits) -> None:
-        self._chunks = iter(chunks)
-        self._decode = codecs.getincrementaldecoder("utf-8")()
-        self._name = name
+        self._cursor = Cursor(chunks, name, limits)
         self._limits = limits
-        self._text = ""
-        self._at = 0
-        self._ended = False
-        self._lines_before = 0  # newlines in text already dropped
-        self._index = -1  # of the record in its object, from 0
-
-    # -- text ---------------------------------------------------------------------------------------------------
-
-    def _more(self) -> bool:
-        """Read on; False at the end. What lies before the cursor is dropped."""
-        if self._ended:
-            return False
-        self._lines_before += self._text.count("\n", 0, self._at)
-        chunk = next(self._chunks, None)
-        self._ended = chunk is None
-        try:
-            added = self._decode.decode(chunk or b"", final=self._ended)
-        except UnicodeDecodeError as error:
-            self._ended = True
-            raise ObjectError(
-                f"not UTF-8 text: {error.reason}",
-                place=self._place(),
-                advice="CloudTrail objects are gzip or UTF-8 JSON; is this another kind of file?",
-            ) from error
-        self._text = self._text[self._at :] + added
-        self._at = 0
-        return True
-
-    def _place(self, record: int | None = None) -> Place:
-        line = self._lines_before + self._text.count("\n", 0, self._at) + 1
-        column = self._at - self._text.rfind("\n", 0, self._at)
-        return Place(self._name, record=record, line=line, column=column)
-
-    def _peek(self) -> str:
-        """The next character that is not a space, or "" at the end."""
-        while True:
-            match = _SPACE.match(self._text, self._at)
-            assert match is not None
-            self._at = match.end()
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
-                return ""
-
-    def _value(self) -> tuple[object, str]:
-        """The JSON value at the cursor and its exact text; the cursor moves behind it."""
-        wanted = 0
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except RecursionError as error:
-                raise too_deep(self._place(), self._limits) from error
-            except json.JSONDecodeError as error:
-                # Cut off, or wrong? Only the end of the text can tell; read on in doubling steps, up to the limit.
-                available = len(self._text) - self._at
-                if available > self._limits.max_record_bytes:
-                    raise self._too_large() from error
-                if self._ended or error.pos < len(self._text) - _LONGEST_TOKEN and not _open_string(error):
-                    raise self._bad(error) from error
-                wanted = max(2 * available, 1)
-            except ValueError as error:
-                raise RecordError(f"not readable as JSON: {error}", place=self._place()) from error
-            else:
-                # A number at the very end of the text may go on in the next chunk.
-                if end < len(self._text) or self._ended or self._text[self._at] in '{["':
-                    text = self._text[self._at : end]
-                    self._at = end
-                    return value, text
-                wanted = len(self._text) - self._at + 1
-            while len(self._text) - self._at < wanted and self._more():
-                pass
-
-    def _bad(self, error: json.JSONDecodeError) -> RecordError:
-        column = error.pos - self._text.rfind("\n", 0, error.pos)
-        line = self._lines_before + self._text.count("\n", 0, error.pos) + 1
-        return RecordError(f"not JSON: {error.msg}", place=Place(self._name, line=line, column=column))
-
-    def _too_large(self) -> RecordError:
-        return RecordError(
-            f"a record is larger than {self._limits.max_record_bytes} bytes",
-            place=self._place(),
-            advice="Raise reading.max_record_bytes if this object is genuine.",
-        )
-
-    # -- structure ----------------------------------------------------------------------------------------------
+        self._index = -1  # of the last value in the object, from 0
+        self._last_good = ""  # how the last record that could be read begins
+        self._in_a_row = 0  # values that could not be read, in hundredths of one
+        self._restart = False  # leave the array, what follows stands at top level
 
     def items(self) -> Iterator[Item]:
-        try:
-            if self._peek() == "\ufeff":
-                self._at += 1
-            while (start := self._peek()) != "":
-                try:
-                    if start == "[":
-                        yield from self._array()
-                    elif start == "{":
-                        yield from self._object()
-                    else:
-                        raise RecordError(
-                            "neither an object nor an array of records",
-                            place=self._place(),
-                            advice="Expected CloudTrail JSON: an object with Records, an array, or one record a line.",
-                        )
-                except RecordError as error:
-                    yield error
-                    if not self._skip_line():
-                        return
-        except ObjectError as error:
-            yield error
+        """All items, until the end or until too many in a row cannot be read."""
+        for item in self._values():
+            if not isinstance(item, InputError):
+                self._in_a_row = 0
+            yield item
+            if self._in_a_row >= _GIVE_UP * _OF_OTHER_KIND:
+                yield ObjectError(
+                    "given up: too many values in a row are not readable",
+                    place=self._cursor.place(),
+                    advice=_EXPECTED,
+                )
+                break
+        if self._cursor.damage is not None:
+            yield self._cursor.damage
+
+    def _values(self) -> Iterator[Item]:
+        """The values at top level, one after the other."""
+        cursor = self._cursor
+        cursor.more(2)
+        if cursor.text.startswith(_UTF16):
+            yield ObjectError("UTF-16 text", place=cursor.place(), advice="Convert the file to UTF-8.")
+            return
+        while (start := cursor.peek()) != "":
+            self._restart = False
+            if start == "{":
+                yield from self._object()
+            elif start == "[":
+                yield from self._array(containers=True)
+            elif start == "\ufeff":  # files with a byte order mark, written one after the other
+                cursor.at += 1
+            else:
+                yield from self._garbage()
+
+    def _garbage(self) -> Iterator[Item]:
+        """Something at top level that is neither an object nor an array."""
+        what = "neither an object nor an array of records"
+        place = self._cursor.place()
+        self._in_a_row += _OF_OTHER_KIND
+        if self._cursor.text[self._cursor.at] == ",":
+            yield RecordError(what, place=place)
+            self._cursor.at += 1
+        elif self._last_good:  # among lines of records each bad line is one
+            yield RecordError(what, place=place)
+            self._cursor.search(_compiled(_NEXT_LINE, self._last_good), 0)
+        else:
+            yield ObjectError(what, place=place, advice=_EXPECTED)
+            self._cursor.search(_compiled(_AT_TOP, ""), 0)
 
     def _object(self) -> Iterator[Item]:
-        """One object at top level, member by member, so that a large array in it is never held whole."""
-        mark = self._place()
-        lone = self._try_small()
-        if lone is not None:
-            value, text = lone
-            yield from self._unwrap(value, text, Place(mark.file, line=mark.line))
-            return
-        self._at += 1
-        members: Json = {}
+        """One object at top level: a record, or members of which some hold arrays of records."""
+        cursor = self._cursor
+        if _CONTAINER.match(cursor.text, cursor.at) is None:
+            there = cursor.whole_value()
+            if there is not None and not _holds_records(there[0]):
+                self._index += 1
+                yield self._judged(*there)
+                return
         streamed = False
-        while self._peek() not in ("}", ""):
-            key, _ = self._value()
-            if not isinstance(key, str) or self._peek() != ":":
-                raise RecordError("expected a member of an object", place=self._place())
-            self._at += 1
-            if key in _CONTAINERS and self._peek() == "[":
-                streamed = True
-                yield from self._array()
+        offset = 1
+        try:
+            found, offset = cursor.peek_from(offset)
+            while found != "}":
+                key, offset = cursor.value(None, offset)
+                found, offset = cursor.peek_from(offset)
+                if not isinstance(key, str) or found != ":":
+                    raise self._unexpected(offset, 'a member of an object, "key": value')
+                found, offset = cursor.peek_from(offset + 1)
+                if found == "[" and key in _CONTAINERS:
+                    cursor.at += offset
+                    offset = 0
+                    streamed = True
+                    yield from self._array()
+                    if self._restart:
+                        return
+                else:
+                    _, offset = cursor.value(None, offset)
+                if streamed:  # what has been read need not be kept
+                    cursor.at += offset
+                    offset = 0
+                found, offset = cursor.peek_from(offset)
+                if found == ",":
+                    found, offset = cursor.peek_from(offset + 1)
+                    if found == "}":
+                        raise self._unexpected(offset, "another member of the object")
+                elif found != "}":
+                    raise self._unexpected(offset, ", or }")
+            if streamed:
+                cursor.at += offset + 1
             else:
-                self._peek()
-                members[key], _ = self._value()
-            if self._peek() == ",":
-                self._at += 1
-                self._peek()
-            elif self._peek() != "}":
-                break
-        if self._peek() != "}":
-            raise RecordError("the object ends in the middle" if self._ended else "expected , or }", place=self._place())
-        self._at += 1
-        if not streamed:
-            text = json.dumps(members, separators=(",", ":"), ensure_ascii=False)
-            yield from self._unwrap(members, text, Place(mark.file, line=mark.line))
+                self._index += 1
+                yield self._judged(*cursor.value(self._index))
+        except Broken as broken:
+            self._index += not streamed
+            yield from self._report(broken, None if streamed else self._index)
+            self._recover(broken, _AT_TOP, "{[,")
 
-    def _try_small(self) -> tuple[object, str] | None:
-        """The object at the cursor if it holds no container of records and is all here; nothing moves otherwise."""
-        while len(self._text) - self._at < self._limits.chunk_bytes and self._more():
-            pass
-        try:
-            value, end = _DECODER.raw_decode(self._text, self._at)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(value, dict) or any(isinstance(value.get(key), list) for key in _CONTAINERS):
-            return None
-        text = self._text[self._at : end]
-        self._at = end
-        return value, text
-
-    def _array(self) -> Iterator[Item]:
-        self._at += 1
-        while self._peek() not in ("]", ""):
-            self._index += 1
-            try:
-                value, text = self._value()
-            except RecordError as error:
-                place = error.place or self._place()
-                error.place = Place(place.file, self._index, place.line, place.column)
-                yield error
-                if not self._resync():
-                    return
-                continue
-            yield from self._unwrap(value, text, Place(self._name, record=self._index))
-            if self._peek() == ",":
-                self._at += 1
-            elif self._peek() != "]":
-                break
-        if self._peek() != "]":
-            what = "the object ends in the middle of its records" if self._peek() == "" else "expected , or ]"
-            raise RecordError(what, place=self._place())
-        self._at += 1
-
-    def _resync(self) -> bool:
-        """Move to the record behind a broken one, recognised by how CloudTrail records begin; False if none follows."""
-        self._at += 1
-        while True:
-            match = _RESYNC.search(self._text, self._at)
-            if match is not None:
-                self._at = self._text.index("{", match.start())
-                return True
-            self._at = max(self._at, len(self._text) - _LONGEST_TOKEN)
-            if not self._more():
-                self._at = len(self._text)
-                return False
-
-    def _skip_line(self) -> bool:
-        """Move behind the end of the line; False if the text ends first."""
-        while (end := self._text.find("\n", self._at)) < 0:
-            self._at = len(self._text)
-            if not self._more():
-                return False
-        self._at = end + 1
-        return True
-
-    # -- meaning ------------------------------------------------------------------------------------------------
-
-    def _unwrap(self, value: object, text: str, place: Place) -> Iterator[Item]:
-        yield from unwrap(value, text, place, self._limits)
-
-
-_LONGEST_TOKEN = 64  # an error this close to the end of the text may be a token cut in two
-
-
-def _open_string(error: json.JSONDecodeError) -> bool:
-    # The parser reports an unterminated string where it starts, however much of it is there.
-    return error.msg.startswith("Unterminated string")
-
-
-def unwrap(value: object, text: str, place: Place, limits: ReadLimits) -> Iterator[Item]:
-    """The records inside one JSON value: itself, an EventBridge `detail`, a `CloudTrailEvent` string, a Lake row."""
-    if deeper_than(text, value, limits.max_depth):
-        yield too_deep(place, limits)
-        return
-    if isinstance(value, list):  # a CloudTrail Lake row is a list of one-column objects
-        row: Json = {}
-        for column in value:
-            if isinstance(column, dict):
-                row.update(column)
-        value = row
-    if not isinstance(value, dict):
-        yield RecordError(f"not a CloudTrail record but a JSON {_json_type(value)}", place=place)
-        return
-    embedded = value.get("CloudTrailEvent", value.get("eventJson"))
-    if isinstance(embedded, str):
-        try:
-            inner = parse_json(embedded, place, limits)
-        except RecordError as error:
-            yield error
+    def _array(self, *, containers: bool = False) -> Iterator[Item]:
+        """The records of an array; with `containers` also of objects in it that hold arrays of records."""
+        cursor = self._cursor
+        cursor.at += 1
+        if cursor.peek() == "]":
+            cursor.at += 1
             return
-        yield from _judge(inner, embedded, place)
-        return
-    detail = value.get("detail")
-    if isinstance(detail, dict) and "detail-type" in value:
-        yield from _judge(detail, json.dumps(detail, separators=(",", ":"), ensure_ascii=False), place)
-        return
-    yield from _judge(value, text, place)
+        while True:
+            if containers and _CONTAINER.match(cursor.text, cursor.at):
+                yield from self._object()
+                if self._restart:
+                    return
+            else:
+                self._index += 1
+                try:
+                    value, end = cursor.value(self._index)
+                except Broken as broken:
+                    yield from self._report(broken, self._index)
+                    if self._recover(broken, _IN_ARRAY, ",]"):
+                        continue
+                    if self._restart:
+                        return
+                else:
+                    yield self._judged(value, end)
+            # Between two elements.
+            found = cursor.peek()
+            if found == ",":
+                cursor.at += 1
+                if cursor.peek() != "]":
+                    continue
+                yield from self._report(self._unexpected(0, "another record"), None)
+            if found != "" and cursor.text[cursor.at] == "]":
+                cursor.at += 1
+                return
+            unexpected = self._unexpected(0, ", or ]")
+            yield from self._report(unexpected, None)
+            if found in ("{", "["):  # only the comma is missing
+                continue
+            if not self._recover(unexpected, _IN_ARRAY, ""):
+                self._restart = True
+            if self._restart:
+                return
+
+    def _judged(self, value: object, end: int) -> Item:
+        """What the value at the cursor is; the cursor moves behind it."""
+        cursor = self._cursor
+        text = cursor.text[cursor.at : cursor.at + end]
+        item = judge(value, text, cursor.place(self._index), self._limits)
+        cursor.at += end
+        if isinstance(item, InputError):
+            self._in_a_row += 1
+        else:
+            self._last_good = text[:200]
+        return item
+
+    # -- damage -------------------------------------------------------------------------------------------------
+
+    def _unexpected(self, offset: int, expected: str) -> Broken:
+        cursor = self._cursor
+        if cursor.at + offset >= len(cursor.text):
+            error = RecordError(
+                "the text ends in the middle of the records",
+                place=cursor.place(None, offset),
+                advice="The object is not complete; what came before was read.",
+            )
+            return Broken(error, offset, cut=True)
+        return Broken(RecordError(f"not JSON: expected {expected}", place=cursor.place(None, offset)), offset)
+
+    def _report(self, broken: Broken, record: int | None) -> Iterator[InputError]:
+        self._in_a_row += _OF_OTHER_KIND
+        cursor = self._cursor
+        if cursor.damage is not None and cursor.ended and cursor.at + broken.at + 64 >= len(cursor.text):
+            return  # the text ends here because the chunks did, and `damage` says why
+        place = broken.error.place
+        if place is not None and place.record is None and record is not None:
+            broken.error.place = replace(place, record=record)
+        yield broken.error
+
+    def _recover(self, broken: Broken, pattern: str, follows: str) -> bool:
+        """Move behind a broken value; True if a record begins there, False if it is where the value ended.
+
+        Where the brackets of the value close sensibly that is its end. Otherwise the next record is looked for, by
+        how records begin; without one the cursor is at the end. Sets `_restart` if what comes next is no element of
+        the array that the value was in.
+        """
+        cursor = self._cursor
+        next_record = _compiled(pattern, self._last_good)
+        if not broken.cut and follows:
+            end = cursor.end_of_broken()
+            if end is not None and next_record.search(cursor.text, cursor.at + 1, cursor.at + end) is None:
+                try:
+                    found, _ = cursor.peek_from(end)
+                except Broken:
+                    found = ""
+                if found == "" or found in follows:
+                    cursor.at += end
+                    return False
+        if not cursor.search(next_record, broken.at):
+            self._restart = True
+            return False
+        self._restart = _CONTAINER.match(cursor.text, cursor.at) is not None
+        return not self._restart
 
 
-def _judge(value: object, text: str, place: Place) -> Iterator[Item]:
-    if not isinstance(value, dict):
-        yield RecordError(f"not a CloudTrail record but a JSON {_json_type(value)}", place=place)
-        return
-    kind = classify(value)
-    if kind is Kind.EVENT:
-        # A lone surrogate has no UTF-8 form; it is kept as its JSON escape.
-        yield Record(text.encode("utf-8", "backslashreplace"), value, place)
-    elif kind is Kind.UNKNOWN:
-        yield RecordError("not a CloudTrail record: it has no eventName, eventSource or eventID", place=place)
-    else:
-        yield Aside(kind, place)
+# What stands before a record: at top level a line of its own will do, in an array it takes more to be sure.
+_IN_ARRAY = r"[,}\]\n][ \t\r]{0,64}(?=BEGINNING)"
+_AT_TOP = rf"\n(?=[{{\[])|{_IN_ARRAY}"
+_NEXT_LINE = rf"\n|{_IN_ARRAY}"
 
 
-def _json_type(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    return {int: "number", float: "number", str: "string", list: "array"}.get(type(value), "value")
+@lru_cache(maxsize=64)
+def _compiled(pattern: str, last_good: str) -> re.Pattern[str]:
+    """`pattern` with the ways in which a record begins, that of the last good one among them."""
+    beginnings = list(_BEGINNINGS)
+    if found := _BEGINNING.match(last_good):
+        tokens = [*(re.escape(c) for c in found[1] if c in "[{"), re.escape(found[2])]
+        beginnings.append(r"\s{0,64}".join(tokens))
+    return re.compile(pattern.replace("BEGINNING", "|".join(beginnings)))
+
+
+def _holds_records(value: object) -> bool:
+    return isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _CONTAINERS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import TypedDict
 
-from keytrail.errors import InputError
+from keytrail.errors import InputError, SourceError
 from keytrail.settings import Settings
 
 Json = dict[str, object]
@@ -18,8 +18,8 @@ Json = dict[str, object]
 class ScanRequest:
     """One run of rules over archives. Times are event times; `until` is exclusive.
 
-    `rule_ids` keeps only these rules (all when empty); `jobs` is a number of processes, 0 for one per core;
-    `check` reads every record, also those that no rule can match, so that every damaged one is reported.
+    `rule_ids` keeps only these rules (all when empty); `check` reads every record, also those that no rule can match,
+    so that every damaged one is reported. `jobs` is a number of processes, 0 for what the settings say.
     """
 
     sources: tuple[str, ...]
@@ -40,6 +40,7 @@ class QueryRequest:
 
     sources: tuple[str, ...]
     query: str = ""
+    strict: bool = False
     since: datetime | None = None
     until: datetime | None = None
     jobs: int = 0
@@ -60,30 +61,40 @@ class Progress:
 
 
 Observe = Callable[[Progress], None]
-Report = Callable[[InputError], None]
+Report = Callable[[InputError | SourceError], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a run read and found. `matches` counts alerts before, `duplicates` what was removed as repeated."""
+    """What a run read and found. Bytes as stored and as inflated; `records_read` are those that were not passed over.
+
+    `skipped` counts what was recognised and left alone (digest, insight, other files) by what it is; `duplicates` the
+    matches that were removed because the same event had matched already; `problems` what could not be read.
+    """
 
     objects: int = 0
-    skipped_objects: int = 0
     stored_bytes: int = 0
     inflated_bytes: int = 0
     records_read: int = 0
     matches: int = 0
     duplicates: int = 0
+    problems: int = 0
     elapsed_seconds: float = 0.0
+    skipped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_rule: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    by_severity: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """Alerts by event time (ECS copy plus flat `kibana.alert.*` keys), what could not be read, and the counts."""
+    """Alerts by event time (ECS copy plus flat `kibana.alert.*` keys), what could not be read, and the counts.
 
-    alerts: tuple[Json, ...]
+    `errors` holds the first ones only (`Stats.problems` counts all); `failures` are sources that could not be reached.
+    """
+
+    alerts: Sequence[Json]
     errors: tuple[InputError, ...] = ()
+    failures: tuple[SourceError, ...] = ()
     stats: Stats = field(default_factory=Stats)
     notes: tuple[str, ...] = ()
 

@@ -31,22 +31,16 @@ def parse_time(text: str, now: datetime, *, name: str = "time") -> datetime:
             return now.astimezone(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         if instant := _INSTANT.fullmatch(stripped):
             date, clock, offset = instant[1], instant[2] or "00:00", (instant[3] or "Z").upper()
-            # fromisoformat of Python 3.11 takes at most six digits of a second.
-            seconds, dot, fraction = clock.partition(".")
-            return datetime.fromisoformat(
-                f"{date}T{seconds}{dot}{fraction[:6]}{'+00:00' if offset == 'Z' else offset}"
-            ).astimezone(UTC)
+            return datetime.fromisoformat(f"{date}T{clock}{offset}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{name}: {text!r} is not a time that exists ({error})", advice=_EXAMPLES) from error
     raise UsageError(f"{name}: {text!r} is not a time", advice=_EXAMPLES)
 
 
-def parse_window(
-    since: str | None, until: str | None, now: datetime
-) -> tuple[datetime | None, datetime | None]:
+def parse_window(since: str | None, until: str | None, now: datetime) -> tuple[datetime | None, datetime | None]:
     """Return the instants of `--since` and `--until`; raises UsageError when nothing lies between them."""
-    start = parse_time(since, now, name="--since") if since else None
-    end = parse_time(until, now, name="--until") if until else None
+    start = parse_time(since, now, name="--since") if since is not None else None
+    end = parse_time(until, now, name="--until") if until is not None else None
     if start and end and start >= end:
         raise UsageError(
             f"--since ({start.isoformat()}) is not before --until ({end.isoformat()})",

@@ -1,0 +1,48 @@
+# Every target sets up what it needs; a fresh machine needs Python 3.11 or newer with venv, and make.
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: help demo test lint types bench fuzz clean
+
+help:
+	@echo "make demo   write an example archive, scan it, show what was found"
+	@echo "make test   all tests (under ten minutes on two cores)"
+	@echo "make lint   ruff and the rules about which room may import which"
+	@echo "make types  mypy, strict"
+	@echo "make bench  speed and memory against the rate at which the archive merely inflates"
+	@echo "make fuzz   the property tests with many more examples"
+	@echo "make clean  remove what these targets made"
+
+# pip learnt dependency groups in 25.1; the one that a new venv brings may be older.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $@
+
+demo: $(VENV)/.installed
+	rm -rf $(DEMO)
+	$(BIN)/keytrail simulate --out $(DEMO)/archive --events 20000 --seed 7
+	$(BIN)/keytrail scan $(DEMO)/archive --format table
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m bench
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m pytest --hypothesis-profile=long tests
+
+clean:
+	rm -rf $(VENV) $(DEMO) bench-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,75 @@
+"""The command line as a whole: the root with its global options, and the table of commands."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from keytrail.cli import colour, exits
+from keytrail.cli.commands import config, query, rules, scan, simulate
+from keytrail.cli.running import DEBUG, Commands
+
+# Rich in help and errors would take a third of the time that --help may take; it is loaded where it draws.
+app = typer.Typer(
+    name="keytrail",
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=exits.table(),
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from keytrail import __version__
+
+        typer.echo(f"keytrail {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=f"Show tracebacks of errors; also {DEBUG}=1.")] = False,
+) -> None:
+    """Find what matters in AWS CloudTrail: who changed which KMS key policy, and what else detection rules see.
+
+    \b
+    Start here:
+      keytrail simulate --out ./example      an example archive with an attack in it
+      keytrail scan ./example                your own: files, folders, s3://bucket, aws://
+    """
+    colour.use(colour.ColourMode.AUTO)
+    if debug:
+        # The environment, so that worker processes know as well.
+        os.environ[DEBUG] = "1"
+
+
+# The short help is what the list of commands says; a command's own --help has more.
+app.command("scan", short_help="Run detection rules over CloudTrail archives.")(scan.scan)
+app.command("query", short_help="Print the events that match a KQL query.")(query.query)
+app.command("ecs", short_help="Print every event as an ECS document.")(query.ecs)
+app.command("simulate", short_help="Write an example archive with an attack in it.")(simulate.simulate)
+
+rules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show and check detection rules.")
+rules_app.command("list", short_help="List the rules and whether they run.")(rules.list_rules)
+rules_app.command("show", short_help="Show one rule in full.")(rules.show)
+rules_app.command("validate", short_help="Check rule files.")(rules.validate)
+app.add_typer(rules_app, name="rules")
+
+config_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Write, check and show settings.")
+config_app.command("init", short_help="Write a settings file that explains every setting.")(config.init)
+config_app.command("check", short_help="Check a settings file.")(config.check)
+config_app.command("show", short_help="Show every setting and where its value comes from.")(config.show)
+app.add_typer(config_app, name="config")
+
+
+def main() -> None:
+    """Run the command that the process was started with, and exit."""
+    app(prog_name="keytrail")

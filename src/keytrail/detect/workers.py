@@ -1,0 +1,306 @@
+"""Runs an examination over many objects: in this process when they are few, in worker processes when they are many.
+
+A worker is told once what to search (`Plan`) and then handed batches of object keys. Results come back in the order of
+the objects, so that a run's answer does not depend on the number of processes. A worker that dies (memory, a crash in native
+code) costs nothing but time: the batches it may have held are run again object by object, and the one that kills
+again is named in an error.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain, islice
+
+from keytrail.cloudtrail import open_geo
+from keytrail.detect.examine import Counts, Examiner, Match, Options
+from keytrail.detect.patterns import Pattern, dispatch
+from keytrail.errors import InputError, ObjectError, Place, SourceError
+from keytrail.sources import Source, SourceObject, TimeWindow
+
+# How long one process works by itself before it is worth starting others, which takes about as long.
+_ALONE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a process needs to examine objects. Pickled once for each worker."""
+
+    patterns: tuple[Pattern, ...]
+    now: datetime
+    sources: tuple[Source, ...]
+    options: Options = field(default_factory=Options)
+    narrow: bool = True
+    geo_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How work is cut up. `jobs` is a number of processes, 0 for one per core."""
+
+    jobs: int = 0
+    batch_objects: int = 128
+    batch_bytes: int = 4 * 1024**2
+
+
+@dataclass(slots=True)
+class Result:
+    """What came out of one batch, and the objects it was made of."""
+
+    matches: list[Match] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    last: str = ""
+    failure: SourceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    source: int
+    keys: tuple[str, ...] = ()
+    failure: SourceError | None = None
+
+
+def run(plan: Plan, sizes: Sizes | None = None, pool: Pool | None = None) -> Iterator[Result]:
+    """Examine every object of the plan's sources; results in the order of the objects.
+
+    With a `pool` (of this plan) the work goes to it, however little. Without one this process begins by itself, and
+    starts workers when that takes longer than starting them would.
+
+    Raises QueryError for a pattern that does not compile. A source that cannot be listed, or fails on an object, gives a
+    Result with its `failure`; the other sources and objects go on.
+    """
+    sizes = sizes or Sizes()
+    jobs = sizes.jobs or available_cores()
+    window = TimeWindow(plan.options.since, plan.options.until)
+    examiner = _examiner(plan)  # Here too: a query that does not compile is told before anything is read.
+    batches = _batches(plan.sources, window, sizes)
+    if pool is not None:
+        yield from _run_pool(plan, examiner, batches, pool)
+    elif jobs == 1:
+        for batch in batches:
+            yield from _run_here(plan, examiner, batch)
+    else:
+        yield from _run_growing(plan, examiner, batches, jobs)
+
+
+def _run_growing(plan: Plan, examiner: Examiner, batches: Iterator[_Batch], jobs: int) -> Iterator[Result]:
+    """Begin in this process; go on in workers from when they are up."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        pool: Pool | None = None
+        for batch in batches:
+            if pool is None and time.monotonic() - started > _ALONE_SECONDS:
+                pool = stack.enter_context(Pool(plan, jobs))
+            if pool is not None and pool.is_up:
+                yield from _run_pool(plan, examiner, chain([batch], batches), pool)
+                return
+            yield from _run_here(plan, examiner, batch)
+
+
+def available_cores() -> int:
+    """The number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _batches(sources: Sequence[Source], window: TimeWindow, sizes: Sizes) -> Iterator[_Batch]:
+    for number, source in enumerate(sources):
+        keys: list[str] = []
+        held = 0
+        failure = None
+        try:
+            for item in source.objects(window):
+                size = item.size or 0
+                if keys and (len(keys) >= sizes.batch_objects or held + size > sizes.batch_bytes):
+                    yield _Batch(number, tuple(keys))
+                    keys, held = [], 0
+                keys.append(item.key)
+                held += size
+                if not source.parallel:
+                    # What this process alone can read may arrive slowly; it is examined as it comes.
+                    yield _Batch(number, tuple(keys))
+                    keys, held = [], 0
+        except SourceError as error:
+            failure = error
+        if keys or failure:
+            yield _Batch(number, tuple(keys), failure)
+
+
+def _run_here(plan: Plan, examiner: Examiner, batch: _Batch) -> Iterator[Result]:
+    """One result for each object, so that a single process shows progress and holds little."""
+    for key in batch.keys:
+        yield _examine(plan, examiner, _Batch(batch.source, (key,)))
+    if batch.failure:
+        yield Result(failure=batch.failure)
+
+
+def _run_pool(plan: Plan, examiner: Examiner, batches: Iterable[_Batch], pool: Pool) -> Iterator[Result]:
+    waiting: deque[tuple[_Batch, Future[Result] | None]] = deque()
+    for batch in batches:
+        parallel = bool(batch.keys) and plan.sources[batch.source].parallel
+        waiting.append((batch, pool.submit(batch) if parallel else None))
+        # Enough under way that no worker waits for the next batch, few enough that listing stays ahead by little.
+        while len(waiting) > 2 * pool.jobs or (waiting and not parallel):
+            yield from _take(plan, examiner, pool, waiting)
+    while waiting:
+        yield from _take(plan, examiner, pool, waiting)
+
+
+def _take(
+    plan: Plan, examiner: Examiner, pool: Pool, waiting: deque[tuple[_Batch, Future[Result] | None]]
+) -> Iterator[Result]:
+    batch, future = waiting.popleft()
+    if future is None:
+        yield from _run_here(plan, examiner, batch)
+        return
+    try:
+        yield future.result()
+    except BrokenProcessPool:
+        pool.restart()
+        yield from _one_by_one(plan, pool, batch)
+        # The others that were under way are lost with the pool; hand them out again.
+        for index, (other, lost) in enumerate(waiting):
+            if lost is not None and (not lost.done() or lost.exception() is not None):
+                waiting[index] = (other, pool.submit(other))
+
+
+def _one_by_one(plan: Plan, pool: Pool, batch: _Batch) -> Iterator[Result]:
+    """Run each object of a batch alone, so that one which kills its worker is known by name."""
+    if batch.failure:
+        yield Result(failure=batch.failure)
+    for key in batch.keys:
+        try:
+            yield pool.submit(_Batch(batch.source, (key,))).result()
+        except BrokenProcessPool:
+            pool.restart()
+            name = plan.sources[batch.source].name(key)
+            error = ObjectError(
+                "the worker process died while reading this object, twice",
+                place=Place(name),
+                advice="Look for a message of the kernel about memory; `--jobs 1` reads in one process.",
+            )
+            yield Result(errors=[error], counts=Counts(objects=1), last=name)
+
+
+class Pool:
+    """Worker processes that hold a plan, and can be replaced when one of them dies. A context manager.
+
+    They start in the background; `is_up` says whether they have compiled the plan's patterns, `ready` waits for it.
+    """
+
+    def __init__(self, plan: Plan, jobs: int) -> None:
+        self.jobs = jobs
+        self._plan = plan
+        self._executor = self._new()
+        # Starting a process waits for it, so it is done aside.
+        self._starting = threading.Thread(target=self._start, daemon=True)
+        self._starting.start()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ready()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def is_up(self) -> bool:
+        return not self._starting.is_alive()
+
+    def ready(self) -> None:
+        self._starting.join()
+
+    def _new(self) -> ProcessPoolExecutor:
+        # Forking a process that has threads can deadlock; macOS frameworks do not bear a fork at all.
+        method = "forkserver" if sys.platform == "linux" else "spawn"
+        context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["keytrail.detect.workers"])
+        return ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_begin, initargs=(self._plan,))
+
+    def _start(self) -> None:
+        # An idle worker would take the next call too; each is held for a moment, so that all are started.
+        for future in [self._executor.submit(time.sleep, 0.02) for _ in range(self.jobs)]:
+            with suppress(BrokenProcessPool):  # Found again, and dealt with, when there is work.
+                future.result()
+
+    def submit(self, batch: _Batch) -> Future[Result]:
+        return self._executor.submit(_work, batch)
+
+    def restart(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor = self._new()
+
+
+# -- in a worker --------------------------------------------------------------------------------------------------
+
+_state: tuple[Plan, Examiner] | None = None
+
+
+def _begin(plan: Plan) -> None:
+    """Set up this worker process: compile the patterns once. Ctrl-C is for the parent to handle."""
+    global _state
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _state = (plan, _examiner(plan))
+
+
+def _work(batch: _Batch) -> Result:
+    assert _state is not None
+    return _examine(*_state, batch)
+
+
+def _examiner(plan: Plan) -> Examiner:
+    geo = open_geo(plan.geo_paths) if plan.geo_paths else None
+    return Examiner(dispatch(plan.patterns, now=plan.now, narrow=plan.narrow), plan.options, geo)
+
+
+def _examine(plan: Plan, examiner: Examiner, batch: _Batch) -> Result:
+    source = plan.sources[batch.source]
+    result = Result(failure=batch.failure)
+    for key, chunks in _reads(source, batch.keys):
+        name = source.name(key)
+        try:
+            result.matches.extend(examiner.examine(chunks, name, result.counts, result.errors))
+        except SourceError as error:
+            result.failure = result.failure or error
+        except InputError as error:
+            result.errors.append(error)
+        result.last = name
+    return result
+
+
+def _reads(source: Source, keys: Sequence[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Each key with its chunks; from a source with latency, the next objects are fetched while one is examined."""
+    ahead: int = getattr(source, "read_ahead", 1)
+    if ahead <= 1 or len(keys) == 1:
+        for key in keys:
+            yield key, source.read(key)
+        return
+    with ThreadPoolExecutor(ahead) as threads:
+        fetched: deque[tuple[str, Future[list[bytes]]]] = deque()
+        rest = iter(keys)
+        for key in islice(rest, ahead):
+            fetched.append((key, threads.submit(lambda k: list(source.read(k)), key)))
+        while fetched:
+            key, future = fetched.popleft()
+            yield key, _chunks(future)
+            for following in islice(rest, 1):
+                fetched.append((following, threads.submit(lambda k: list(source.read(k)), following)))
+
+
+def _chunks(future: Future[list[bytes]]) -> Iterator[bytes]:
+    yield from future.result()
+
+
+__all__ = ["Plan", "Pool", "Result", "Sizes", "SourceObject", "available_cores", "run"]

@@ -1,0 +1,1 @@
+"""Runs composed of the rooms below, written once for every face: scan, query, rules."""

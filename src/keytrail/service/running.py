@@ -1,0 +1,125 @@
+"""What scan and query share: from settings to a plan, and from results to progress, counts and problems."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from keytrail import detect
+from keytrail.aws import AwsSettings
+from keytrail.cloudtrail import ReadLimits
+from keytrail.detect import Counts, Options, Pattern, Plan, Result, Sizes
+from keytrail.errors import InputError, SourceError
+from keytrail.service.requests import Observe, Progress, Report
+from keytrail.settings import Settings
+from keytrail.sources import Source, SourceSettings, open_source
+
+# Errors kept for the result; a face that wants all of them listens with `report`.
+_MOST_ERRORS_KEPT = 1000
+
+
+def read_limits(settings: Settings) -> ReadLimits:
+    """The bounds on reading that the settings give."""
+    return ReadLimits(**settings.reading.model_dump())
+
+
+def open_sources(texts: Sequence[str], settings: Settings) -> tuple[Source, ...]:
+    """The sources that the user named; raises UsageError or SourceError for one that cannot be one."""
+    aws = settings.aws
+    source_settings = SourceSettings(
+        aws=AwsSettings(
+            profile=aws.profile or "",
+            region=aws.region or "",
+            role_arn=aws.role_arn or "",
+            external_id=aws.external_id or "",
+            endpoint_url=aws.endpoint_url or "",
+            connect_timeout_seconds=aws.connect_timeout_seconds,
+            read_timeout_seconds=aws.read_timeout_seconds,
+            max_attempts=aws.max_attempts,
+        ),
+        lookup_days=aws.lookup_days,
+    )
+    return tuple(open_source(text, source_settings) for text in texts)
+
+
+@dataclass(slots=True)
+class Run:
+    """One pass over sources as it goes: yields the results and keeps count of everything but the matches."""
+
+    sources: tuple[Source, ...]
+    patterns: tuple[Pattern, ...]
+    settings: Settings
+    options: Options
+    jobs: int = 0
+    observe: Observe | None = None
+    report: Report | None = None
+    counts: Counts = field(default_factory=Counts)
+    errors: list[InputError] = field(default_factory=list)
+    failures: list[SourceError] = field(default_factory=list)
+    problems: int = 0
+    alerts: int = 0
+    _started: float = field(default_factory=time.perf_counter)
+
+    def results(self) -> Iterator[Result]:
+        """Every batch's result, its errors already told; the caller sets `alerts` for the progress."""
+        plan = Plan(
+            patterns=self.patterns,
+            now=datetime.now(UTC),
+            sources=self.sources,
+            options=self.options,
+            geo_paths=tuple(str(path) for path in self.settings.geoip.databases),
+        )
+        scan = self.settings.scan
+        sizes = Sizes(self.jobs or scan.jobs, scan.batch_files, scan.batch_bytes)
+        for result in detect.run(plan, sizes):
+            self.counts.add(result.counts)
+            for error in result.errors:
+                self._problem(error)
+            if result.failure is not None:
+                self._failed(result.failure)
+            yield result
+            if self.observe is not None:
+                self.observe(
+                    Progress(
+                        objects_done=self.counts.objects,
+                        bytes_done=self.counts.stored_bytes,
+                        alerts=self.alerts,
+                        elapsed_seconds=self.elapsed_seconds,
+                        current=result.last,
+                    )
+                )
+        for source in self.sources:
+            for problem in source.problems:
+                self._problem(problem)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    def skipped(self) -> dict[str, int]:
+        """How many files or folders were passed over, by what they are, and records that are not events."""
+        total: Counter[str] = Counter()
+        for source in self.sources:
+            passed = source.skipped
+            total.update({"digest": passed.digest, "insight": passed.insight, "other": passed.other})
+        total["insight or digest records"] = self.counts.asides
+        return {kind: count for kind, count in total.items() if count}
+
+    def notes(self) -> tuple[str, ...]:
+        """What the sources say about what they cannot show; complete after the last result."""
+        return tuple(f"{source.label}: {note}" for source in self.sources for note in source.notes)
+
+    def _problem(self, error: InputError) -> None:
+        self.problems += 1
+        if len(self.errors) < _MOST_ERRORS_KEPT:
+            self.errors.append(error)
+        if self.report is not None:
+            self.report(error)
+
+    def _failed(self, failure: SourceError) -> None:
+        self.failures.append(failure)
+        if self.report is not None:
+            self.report(failure)

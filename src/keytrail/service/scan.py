@@ -1,0 +1,102 @@
+"""`scan`: rules over archives, every match an alert, by event time."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from keytrail.detect import Execution, Match, Options, Pattern, assess, build_alert
+from keytrail.errors import UsageError
+from keytrail.rules import SEVERITIES, Rule
+from keytrail.service.requests import Json, Observe, Report, ScanRequest, ScanResult, Stats
+from keytrail.service.rules import load_rules, runnable
+from keytrail.service.running import Run, open_sources, read_limits
+from keytrail.service.spool import Spool
+
+
+def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report | None = None) -> ScanResult:
+    """Run the request's rules over its sources.
+
+    `observe` is told how far the run is, `report` every error when it happens. Raises UsageError (a rule, a query, a
+    setting, a time) before anything is read; what cannot be read, or reached, is in the result.
+    """
+    loaded = load_rules(request.rule_paths, builtin=request.builtin, rule_ids=request.rule_ids)
+    rules = runnable(loaded)
+    if not rules:
+        raise UsageError("no rule is left to run", advice="Add rules with --rules PATH, or leave out --no-builtin.")
+    if request.min_severity not in SEVERITIES:
+        raise UsageError(f"{request.min_severity!r} is not a severity", advice=f"Choose one of {', '.join(SEVERITIES)}.")
+    run = Run(
+        sources=open_sources(request.sources, request.settings),
+        patterns=tuple(Pattern(rule.rule_id, rule.query) for rule in rules),
+        settings=request.settings,
+        options=Options(
+            limits=read_limits(request.settings), since=request.since, until=request.until, check=request.check
+        ),
+        jobs=request.jobs,
+        observe=observe,
+        report=report,
+    )
+    spool = Spool()
+    wanted = _filter(rules, request.min_severity)
+    duplicates = matches = 0
+    by_rule: Counter[str] = Counter()
+    by_severity: Counter[str] = Counter()
+    for result in run.results():
+        for match in result.matches:
+            severity = wanted(match)
+            if severity is None:
+                continue
+            matches += 1
+            if spool.add(match):
+                by_rule[rules[match.pattern].name] += 1
+                by_severity[severity] += 1
+            else:
+                duplicates += 1
+        run.alerts = len(spool)
+    return ScanResult(
+        alerts=spool.sorted(_builder(rules)),
+        errors=tuple(run.errors),
+        failures=tuple(run.failures),
+        stats=Stats(
+            objects=run.counts.objects,
+            stored_bytes=run.counts.stored_bytes,
+            inflated_bytes=run.counts.inflated_bytes,
+            records_read=run.counts.records,
+            matches=matches,
+            duplicates=duplicates,
+            problems=run.problems,
+            elapsed_seconds=run.elapsed_seconds,
+            skipped=MappingProxyType(run.skipped()),
+            by_rule=MappingProxyType(dict(by_rule.most_common())),
+            by_severity=MappingProxyType({s: by_severity[s] for s in reversed(SEVERITIES) if by_severity[s]}),
+        ),
+        notes=(*loaded.notes, *run.notes()),
+    )
+
+
+def _filter(rules: tuple[Rule, ...], least: str) -> Callable[[Match], str | None]:
+    """The severity of a match's alert, or None when it is below `least`."""
+    floor = SEVERITIES.index(least)
+
+    def severity(match: Match) -> str | None:
+        rule = rules[match.pattern]
+        found = rule.severity
+        if rule.severity_mapping:
+            found = assess(rule, json.loads(match.document)).severity
+        return found if SEVERITIES.index(found) >= floor else None
+
+    return severity
+
+
+def _builder(rules: tuple[Rule, ...]) -> Callable[[int, str, bytes], Json]:
+    execution = Execution(str(uuid.uuid4()), datetime.now(UTC))
+
+    def build(pattern: int, id: str, document: bytes) -> Json:
+        return build_alert(rules[pattern], json.loads(document), id=id, execution=execution)
+
+    return build

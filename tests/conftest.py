@@ -1,0 +1,32 @@
+"""What all tests share: Hypothesis profiles, the real archives beside the checkout, and honest skips."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Hypothesis times examples on the wall clock, which a busy machine makes meaningless.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real archives and expectations; skips where the checkout stands alone."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no shared data at {SHARED}")
+    return SHARED
+
+
+def require(name: str, package: str) -> None:
+    """Skip because `name` is absent, naming the `package` to install; fail where KEYTRAIL_REQUIRE lists it."""
+    message = f"{name} is not installed: install {package}"
+    if name in os.environ.get("KEYTRAIL_REQUIRE", "").split(","):
+        pytest.fail(message)
+    pytest.skip(message)
