@@ -32,6 +32,7 @@ class Numbered:
     unreachable: frozenset[str] = frozenset()
     label: str = "numbered"
     parallel: bool = True
+    read_ahead: int = 1
     fails_after: int | None = None
     slow_listing: float = 0.0
     problems: list[ObjectError] = field(default_factory=list)
@@ -106,6 +107,12 @@ def test_what_one_process_alone_can_read_is_read_by_that_one() -> None:
     every = frozenset(map(str, range(9)))
     results = pooled(plan(Numbered(9, parallel=False, deadly=every), Numbered(6)))
     assert ids(results) == [f"Hit-{n}" for n in (*range(9), *range(6))]
+
+
+def test_fetching_ahead_keeps_objects_and_their_failures_apart() -> None:
+    results = pooled(plan(Numbered(20, read_ahead=4, unreachable=frozenset({"4"}))))
+    assert ids(results) == [f"Hit-{n}" for n in range(20) if n != 4]
+    assert [str(result.failure) for result in results if result.failure] == ["cannot reach 4"]
 
 
 def test_a_pool_can_serve_several_runs() -> None:

@@ -282,7 +282,7 @@ def _examine(plan: Plan, examiner: Examiner, batch: _Batch) -> Result:
 
 def _reads(source: Source, keys: Sequence[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Each key with its chunks; from a source with latency, the next objects are fetched while one is examined."""
-    ahead: int = getattr(source, "read_ahead", 1)
+    ahead = source.read_ahead
     if ahead <= 1 or len(keys) == 1:
         for key in keys:
             yield key, source.read(key)

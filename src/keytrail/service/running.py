@@ -41,6 +41,7 @@ def open_sources(texts: Sequence[str], settings: Settings) -> tuple[Source, ...]
             max_attempts=aws.max_attempts,
         ),
         lookup_days=aws.lookup_days,
+        lookup_calls_per_second=aws.lookup_calls_per_second,
     )
     return tuple(open_source(text, source_settings) for text in texts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -29,6 +30,7 @@ class Spool:
     def __init__(self) -> None:
         # The file has no name, so nothing is left behind however this process ends.
         self._file = tempfile.TemporaryFile(prefix="keytrail-")  # noqa: SIM115 - it lives as long as the spool
+        weakref.finalize(self, self._file.close)
         self._size = 0
         self._entries: list[_Entry] = []
         self._seen: set[bytes] = set()
