@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import NamedTuple, NoReturn
 
 from keytrail.errors import QueryTypeError
-from keytrail.query import necessary, values
+from keytrail.query import necessary, predicates, values
 from keytrail.query.globs import glob
 from keytrail.query.necessary import NO_MATCH, NOTHING_KNOWN, Clauses
 from keytrail.query.nodes import And, Boolean, Field, Is, Name, Nested, Node, Not, Or, Pattern, Range, Text
 from keytrail.query.parser import parse
+from keytrail.query.predicates import Predicate, always, never
 from keytrail.query.printer import to_text
-from keytrail.query.schema import Fields, ObjectFields, Schema
+from keytrail.query.schema import Fields, Schema
 from keytrail.query.values import Test
+from keytrail.text import shorten
 
-Predicate: TypeAlias = Callable[[Fields], bool]
+# How much of a value or name of the query an error repeats, in characters.
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,8 @@ class _Part(NamedTuple):
     clauses: Clauses = NOTHING_KNOWN
 
 
-def _always(document: Fields) -> bool:
-    return True
-
-
-def _never(document: Fields) -> bool:
-    return False
-
-
-_ALWAYS = _Part(_always, 0)
-_NEVER = _Part(_never, 0, NO_MATCH)
+_ALWAYS = _Part(always, 0)
+_NEVER = _Part(never, 0, NO_MATCH)
 _SET, _TEST, _PARSED, _OBJECTS, _ALL_FIELDS = 1, 2, 4, 30, 300
 
 
@@ -122,14 +117,14 @@ class _Compiler:
                 case _:
                     parts.append(self.part(operand, scope))
         parts += [self._membership(name, texts, scope) for name, texts in wanted.items()]
-        if any(part.test is _always for part in parts):
+        if any(part.test is always for part in parts):
             return _ALWAYS
-        parts = sorted((part for part in parts if part.test is not _never), key=lambda part: part.cost)
+        parts = sorted((part for part in parts if part.test is not never), key=lambda part: part.cost)
         if len(parts) < 2:
             return parts[0] if parts else _NEVER
         tests = tuple(part.test for part in parts)
         clauses = necessary.some([part.clauses for part in parts])
-        return _Part(_any_of(tests), sum(part.cost for part in parts), clauses)
+        return _Part(predicates.any_of(tests), sum(part.cost for part in parts), clauses)
 
     def _nested(self, path: Field, query: Node, scope: str) -> _Part:
         if isinstance(path, Pattern):
@@ -141,13 +136,9 @@ class _Compiler:
             self._fail(f"`{full}` is not a nested field and takes no braces; {better}", path.at)
         self.fields.add(full)
         inner = self.part(query, full)
-        if inner.test is _never:
+        if inner.test is never:
             return _NEVER
-
-        def test(document: Fields) -> bool:
-            return any(inner.test(ObjectFields(full, item)) for item in document.objects(full))
-
-        return _Part(test, _OBJECTS + inner.cost)
+        return _Part(predicates.object_matches(full, inner.test), _OBJECTS + inner.cost)
 
     # Names -------------------------------------------------------------------------------------------------------
 
@@ -176,16 +167,18 @@ class _Compiler:
         if name.lone and isinstance(node, Is) and isinstance(node.value, Pattern) and node.value.lone:
             return _ALWAYS
         named = glob(whole.parts)
-        mapped = {known: self._try_leaf(node, known, scope) for known in self._schema.names() if named(known)}
-        parts = [part for part in mapped.values() if part is not None]
-        if any(part.test is _always for part in parts):
+        mapped = {
+            known: self._one_of_many(node, known, scope, refuse=self._strict)
+            for known in self._schema.names()
+            if named(known)
+        }
+        if always in mapped.values():
             return _ALWAYS
-        tests = tuple(part.test for part in parts)
+        tests = tuple(test for test in mapped.values() if test is not never)
 
         @lru_cache(maxsize=1024)
         def test_of(found: str) -> Predicate:
-            part = self._try_leaf(node, found, scope) if found not in mapped and named(found) else None
-            return part.test if part else _never
+            return never if found in mapped or not named(found) else self._one_of_many(node, found, scope)
 
         def test(document: Fields) -> bool:
             return any(test(document) for test in tests) or any(test_of(found)(document) for found in document.fields())
@@ -202,8 +195,7 @@ class _Compiler:
 
         @lru_cache(maxsize=1024)
         def test_of(name: str) -> Predicate:
-            part = self._leaf(node, name, scope) if type_of(name) in values.DEFAULT_TYPES else None
-            return part.test if part else _never
+            return self._leaf(node, name, scope).test if type_of(name) in values.DEFAULT_TYPES else never
 
         def test(document: Fields) -> bool:
             return any(test_of(name)(document) for name in document.fields())
@@ -212,17 +204,19 @@ class _Compiler:
 
     # Leaves ------------------------------------------------------------------------------------------------------
 
-    def _try_leaf(self, node: Is | Range, name: str, scope: str) -> _Part | None:
-        """Compile a leaf for one field of many: where its value does not fit the type, the field does not match."""
-        kind = self._schema.type_of(name)
-        if kind == "nested":
-            return None
+    def _one_of_many(self, node: Is | Range, name: str, scope: str, refuse: bool = False) -> Predicate:
+        """Compile a leaf for one field of many; a field whose type the value does not fit never matches.
+
+        `refuse` makes that an error, as Elasticsearch does.
+        """
+        if self._schema.type_of(name) == "nested":
+            return never
         try:
-            return self._leaf(node, name, scope)
+            return self._leaf(node, name, scope).test
         except QueryTypeError:
-            if self._strict:
+            if refuse:
                 raise
-            return None
+            return never
 
     def _leaf(self, node: Is | Range, name: str, scope: str) -> _Part:
         """Compile a leaf on the field `name`."""
@@ -237,7 +231,7 @@ class _Compiler:
         if constant is not None:
             return _ALWAYS if test(constant) else _NEVER
         short = self._limited(name, test)
-        return _Part(_some_value(name, short), _TEST if kind in values.EXACT else _PARSED)
+        return _Part(predicates.value_holds(name, short), _TEST if kind in values.EXACT else _PARSED)
 
     def _test_of(self, node: Is | Range, kind: str | None, name: str) -> Test:
         """Return the test of one value, QueryTypeError at the leaf's value when it does not fit the type."""
@@ -252,8 +246,8 @@ class _Compiler:
                 return values.strict_pattern(kind, value, keyed=keyed)
             return values.pattern(kind, value)
         except ValueError as error:
-            of = f" of `{name}` ({kind or 'not mapped'})" if name else ""
-            self._fail(f"`{value.text}`{of} {error}", value.at)
+            of = f" of `{shorten(name, _SHOWN)}` ({kind or 'not mapped'})" if name else ""
+            self._fail(f"`{shorten(value.text, _SHOWN)}`{of} {error}", value.at)
 
     def _membership(self, name: str, texts: Iterable[str], scope: str) -> _Part:
         """Compile `name: (text or text ...)` for a field whose equality is equality of strings."""
@@ -272,22 +266,23 @@ class _Compiler:
             clauses = (frozenset((name, text) for text in wanted),)
         if plain and len(wanted) == 1:
             (only,) = wanted
-            return _Part(lambda document: only in document.values(name), _SET, clauses)
-        return _Part(_some_of(name, wanted), _SET, clauses)
+            return _Part(predicates.value_is(name, only), _SET, clauses)
+        return _Part(predicates.value_in(name, wanted), _SET, clauses)
 
     def _exists(self, name: str, scope: str) -> _Part:
         """Compile `name: *`; an object exists when anything below it does."""
         if self._constant(name, scope) is not None:
             return _ALWAYS
-        present = self._limited(name, lambda value: value is not None)
-        leaf = _some_value(name, present)
-        if self._schema.type_of(name) not in (None, "flattened"):
+        leaf = predicates.value_holds(name, self._limited(name, _present))
+        kind = self._schema.type_of(name)
+        # A mapped field has no fields below it; the values of a flattened field are those of its children.
+        if kind is not None and (kind != "flattened" or name in self._schema.names()):
             return _Part(leaf, _TEST)
         below = name + "."
         children = [known for known in self._schema.names() if known.startswith(below)]
         if any(self._constant(child, scope) is not None for child in children):
             return _ALWAYS
-        tests = tuple(_some_value(child, self._limited(child, lambda value: value is not None)) for child in children)
+        tests = tuple(predicates.value_holds(child, self._limited(child, _present)) for child in children)
 
         def test(document: Fields) -> bool:
             if leaf(document) or any(test(document) for test in tests):
@@ -324,6 +319,10 @@ class _Compiler:
         raise QueryTypeError(what, text=self._text, offset=offset)
 
 
+def _present(value: object) -> bool:
+    return value is not None
+
+
 def _longer(text: str, limit: int) -> bool:
     """Whether `text` has more than `limit` UTF-16 units, which is how Elasticsearch counts."""
     return len(text) > limit or (len(text) * 2 > limit and len(text.encode("utf-16-le", "surrogatepass")) // 2 > limit)
@@ -341,64 +340,18 @@ def _flattened(node: Or) -> list[Node]:
 
 
 def _negation(part: _Part) -> _Part:
-    if part.test is _always:
+    if part.test is always:
         return _NEVER
-    if part.test is _never:
+    if part.test is never:
         return _ALWAYS
-    test = part.test
-    return _Part(lambda document: not test(document), part.cost)
+    return _Part(predicates.none_of(part.test), part.cost)
 
 
 def _conjunction(parts: list[_Part]) -> _Part:
-    if any(part.test is _never for part in parts):
+    if any(part.test is never for part in parts):
         return _NEVER
-    parts = sorted((part for part in parts if part.test is not _always), key=lambda part: part.cost)
+    parts = sorted((part for part in parts if part.test is not always), key=lambda part: part.cost)
     if len(parts) < 2:
         return parts[0] if parts else _ALWAYS
     clauses = necessary.every(part.clauses for part in parts)
-    return _Part(_all_of(tuple(part.test for part in parts)), sum(part.cost for part in parts), clauses)
-
-
-# Plain loops: on the few operands of real queries they are the fastest that Python has. -------------------------------
-
-
-def _all_of(tests: tuple[Predicate, ...]) -> Predicate:
-    def test(document: Fields) -> bool:
-        for part in tests:  # noqa: SIM110
-            if not part(document):
-                return False
-        return True
-
-    return test
-
-
-def _any_of(tests: tuple[Predicate, ...]) -> Predicate:
-    def test(document: Fields) -> bool:
-        for part in tests:  # noqa: SIM110
-            if part(document):
-                return True
-        return False
-
-    return test
-
-
-def _some_value(name: str, holds: Test) -> Predicate:
-    def test(document: Fields) -> bool:
-        for value in document.values(name):  # noqa: SIM110
-            if holds(value):
-                return True
-        return False
-
-    return test
-
-
-def _some_of(name: str, wanted: frozenset[str]) -> Predicate:
-    text_of = values.text_of
-
-    def test(document: Fields) -> bool:
-        for value in document.values(name):  # noqa: SIM110
-            if (value if value.__class__ is str else text_of(value)) in wanted:
-                return True
-        return False
-
-    return test
+    return _Part(predicates.all_of(tuple(part.test for part in parts)), sum(part.cost for part in parts), clauses)

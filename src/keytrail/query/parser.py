@@ -28,6 +28,7 @@ from keytrail.query.nodes import (
     Text,
     Value,
 )
+from keytrail.text import shorten
 
 # The longest query in characters; a thousand addresses fit thirty times.
 MAX_LENGTH = 500_000
@@ -62,6 +63,9 @@ _NOT = re.compile(r"[nN][oO][tT][ \t\r\n\xa0]++")
 _OPERATOR = re.compile(r"<=|>=|<|>")
 _LOOSE_KEYWORD = re.compile(r"[ \t\r\n\xa0]*+([oO][rR]|[aA][nN][dD]|[nN][oO][tT])(?![^ \t\r\n\xa0()\"{}])")
 _GLUED_KEYWORD = re.compile(r"(?:^|[ \t\r\n\xa0()\"])([oO][rR]|[aA][nN][dD]|[nN][oO][tT])\Z")
+
+# How much of the text a message repeats or looks back on, in characters.
+_SHOWN = 80
 
 _T = TypeVar("_T")
 _VALUE = ("a value", "`(`")
@@ -251,7 +255,7 @@ class _Parser:
         if keyword := _LOOSE_KEYWORD.match(text, stopped):
             word = keyword.group(1)
             if not text[keyword.end() :].strip(SPACES):
-                self._fail(f"nothing follows `{word}`", len(text), _VALUE if expected[2] == "`)`" else _QUERY)
+                self._fail(f"nothing follows `{word}`", len(text), _QUERY)
             if word.lower() == "not":
                 if keyword.start(1) > stopped or text[stopped - 1] in SPACES + ')"}':
                     self._fail("`not` needs `and` or `or` before it", keyword.start(1), expected)
@@ -265,7 +269,7 @@ class _Parser:
         if character == "(" and (glued := _GLUED_KEYWORD.search(text, 0, at)):
             self._fail(f"`{glued.group(1)}` needs a blank before the parenthesis", at, ("a blank",))
         # Operators of other languages are plain text here, so the complaint comes later than the mistake.
-        lately = re.split(r" (?:and|or) ", text[max(at - 200, 0) : at])[-1]
+        lately = re.split(r" (?:and|or) ", text[max(at - _SHOWN, 0) : at])[-1]
         for foreign, word in (("=", ":"), ("==", ":"), ("&&", "and"), ("||", "or")):
             if f" {foreign} " in lately:
                 self._fail(f"this cannot stand here; KQL writes `{word}` where you wrote `{foreign}`", at, expected)
@@ -275,16 +279,12 @@ class _Parser:
         """Say why no query or value starts here."""
         text, at = self._text, self._at
         if at == len(text):
-            before = text.rstrip(SPACES)
-            word = re.search(r"\w+\Z|.\Z", before, re.DOTALL)
+            word = re.search(r"\w+\Z|.\Z", text.rstrip(SPACES)[-_SHOWN:], re.DOTALL)
             self._fail(f"nothing follows `{word.group()}`" if word else "nothing follows", at, expected)
         if _NOT.match(text, at):
             if field is not None:
-                self._fail(
-                    f"`not` cannot follow `:`; write `not {field.text}: value` or `{field.text}: (not value)`",
-                    at,
-                    expected,
-                )
+                name = shorten(field.text, _SHOWN)
+                self._fail(f"`not` cannot follow `:`; write `not {name}: value` or `{name}: (not value)`", at, expected)
             if after:
                 self._fail(f"`not` cannot follow `{after}`; write it before the field", at, expected)
             self._fail("`not` cannot follow `not`; use parentheses: `not (not x)`", at, expected)

@@ -27,7 +27,10 @@ class Fields(Protocol):
     """One document; `keytrail.cloudtrail.Document` is one."""
 
     def values(self, field: str) -> tuple[object, ...]:
-        """Return the leaf values of `field`, arrays flattened, () when it is missing."""
+        """Return the leaf values of `field`, arrays flattened, () when it is missing.
+
+        A flattened field has the values of all its children.
+        """
 
     def fields(self) -> Iterator[str]:
         """Return the dotted name of every field that has a value."""
