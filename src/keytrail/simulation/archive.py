@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from bisect import bisect_right
@@ -144,6 +145,7 @@ class Folder:
         self.path = path
         self.stored_bytes = 0
         self.inflated_bytes = 0
+        self._root = os.fspath(path)
         self._made: set[str] = set()
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -160,15 +162,15 @@ class Folder:
         stored = gzip_bytes(content)
         self.stored_bytes += len(stored)
         self.inflated_bytes += len(content)
-        folder, _, _ = key.rpartition("/")
-        self.write_plain(key, stored, folder)
+        self.write_plain(key, stored)
 
-    def write_plain(self, key: str, content: bytes, folder: str = "") -> None:
+    def write_plain(self, key: str, content: bytes) -> None:
         """Write bytes as they are; a file that exists is never replaced."""
-        target = self.path / key
+        target = f"{self._root}/{key}"  # Joining paths as text takes a tenth of the time, and files are many.
+        folder = key.rpartition("/")[0]
         try:
             if folder not in self._made:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
                 self._made.add(folder)
             with open(target, "xb") as file:
                 file.write(content)
@@ -176,5 +178,5 @@ class Folder:
             raise _cannot_write(target, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def _cannot_write(path: Path | str, error: OSError) -> OutputError:
     return OutputError(f"{path} cannot be written: {error.strerror or error}", advice="Choose another folder.")

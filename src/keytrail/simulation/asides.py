@@ -79,7 +79,7 @@ class Digests:
 
 
 def insights(start: int, chance: Chance) -> list[tuple[Site, int, bytes]]:
-    """Return the insight objects: (site, time of delivery, JSON). The rate of Decrypt calls begins and ends to be odd."""
+    """Return the insight objects: (site, time of delivery, JSON): Decrypt calls become frequent, then rare again."""
     site = Site(PAYMENTS, "eu-central-1")
     shared = chance.uuid()
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keytrail.simulation.cast import HOSTILE_AGENT, HOSTILE_OBJECT, HOSTILE_SID, Keys, People
 from keytrail.simulation.everyday import BUCKET, PAYMENTS_DATA, VOLUME, WAREHOUSE_DATA
-from keytrail.simulation.organisation import ANALYTICS, ATTACKER, PAYMENTS, Site, long_date
+from keytrail.simulation.organisation import ANALYTICS, ATTACKER, PAYMENTS, TRAIL, Site, long_date
 from keytrail.simulation.policies import ADMINISTER, USE, added, allow, document, root
 from keytrail.simulation.story import Gain, Persona, Teller, key_resource
 
@@ -47,14 +47,14 @@ def intrusion(teller: Teller, keys: Keys, people: People) -> Persona:
         teller.put_policy(
             "refused-attempt", "the change that later succeeds is tried and refused", teller.at(NIGHT, clock),
             keys.data, thief, opened,
-            error=("AccessDenied", f"User: {thief.principal} is not authorized to perform: kms:PutKeyPolicy on resource: "
-                   f"{keys.data.arn} because no resource-based policy allows the kms:PutKeyPolicy action"),
+            error=_denied(thief.principal, "kms:PutKeyPolicy", keys.data.arn, "no resource-based policy allows"),
         )  # fmt: skip
     teller.tell(
         "refused-attempt", "more rights for itself, refused", teller.at(NIGHT, "22:23:30"), _GLOBAL,
         "iam:AttachUserPolicy", thief,
-        error=("AccessDenied", f"User: {thief.principal} is not authorized to perform: iam:AttachUserPolicy on "
-               "resource: user svc-reporting because no identity-based policy allows the iam:AttachUserPolicy action"),
+        error=_denied(
+            thief.principal, "iam:AttachUserPolicy", "user svc-reporting", "no identity-based policy allows"
+        ),
     )  # fmt: skip
     moment = teller.at(NIGHT, "22:26:05")
     keeper = teller.role(PAYMENTS, "KeyAdministrator", "svc-reporting", thief.address, thief.agent, created=moment)
@@ -197,8 +197,9 @@ def destruction(teller: Teller, keys: Keys, keeper: Persona) -> None:
     for clock, call in (("23:46:10", "StopLogging"), ("23:46:52", "PutEventSelectors")):
         teller.tell(
             "logging-attacked", "the trail resists", teller.at(NIGHT, clock), _GLOBAL, f"cloudtrail:{call}", keeper,
-            error=("AccessDenied", f"User: {keeper.identity['arn']} is not authorized to perform: cloudtrail:{call} on "
-                   "resource: organisation-trail with an explicit deny in a service control policy"),
+            error=_denied(
+                str(keeper.identity["arn"]), f"cloudtrail:{call}", TRAIL, "a service control policy explicitly denies"
+            ),
         )  # fmt: skip
     teller.put_policy(
         "locked-out", "the owner is shut out, the lock-out check bypassed; delivered after midnight",
@@ -241,8 +242,9 @@ def response(teller: Teller, keys: Keys, people: People) -> None:
     teller.put_policy(
         "owner-refused", "the owner cannot restore a key it is shut out of", teller.at(day, "09:20:41"), keys.backups,
         admin, document(allow("Owner", root(PAYMENTS), "kms:*")),
-        error=("AccessDenied", f"User: {admin.identity['arn']} is not authorized to perform: kms:PutKeyPolicy on "
-               f"resource: {keys.backups.arn} because no resource-based policy allows the kms:PutKeyPolicy action"),
+        error=_denied(
+            str(admin.identity["arn"]), "kms:PutKeyPolicy", keys.backups.arn, "no resource-based policy allows"
+        ),
     )  # fmt: skip
     for number in range(5):
         teller.use(
@@ -250,6 +252,12 @@ def response(teller: Teller, keys: Keys, people: People) -> None:
             teller.at(day + number // 3, f"{10 + number:02d}:05:{17 + number}"), keys.data, people.outsider,
             PAYMENTS_DATA[number][0],
         )  # fmt: skip
+
+
+def _denied(arn: str, action: str, resource: str, reason: str) -> tuple[str, str]:
+    """Return error code and message of a refusal as IAM words it."""
+    call = f"{action} on resource: {resource}"
+    return "AccessDenied", f"User: {arn} is not authorized to perform: {call} because {reason} the {action} action"
 
 
 def _without_outside(teller: Teller, keys: Keys) -> list[dict[str, object]]:

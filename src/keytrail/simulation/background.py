@@ -18,8 +18,11 @@ _EXAMPLES = 4  # filled-in texts kept for each kind and site
 _ERROR_SHARE = 0.035
 
 _DATA_EVENTS = frozenset(
-    ["GetObject", "PutObject", "HeadObject", "DeleteObject", "CopyObject", "ListObjects", "GetItem", "PutItem", "Query", "Invoke", "Publish", "SendMessage", "ReceiveMessage", "PutEvents"]
-)
+    (
+        "GetObject", "PutObject", "HeadObject", "DeleteObject", "CopyObject", "ListObjects", "GetItem", "PutItem",
+        "Query", "Invoke", "Publish", "SendMessage", "ReceiveMessage", "PutEvents",
+    )
+)  # fmt: skip
 _INVOKERS = {  # provider -> the services that call it on their own
     "sts": ("ec2", "lambda", "ecs-tasks", "eks-nodegroup", "config", "cloudtrail", "rds", "ssm"),
     "s3": ("cloudtrail", "config", "delivery.logs", "guardduty"),
@@ -27,18 +30,23 @@ _INVOKERS = {  # provider -> the services that call it on their own
     "ec2": ("autoscaling", "eks", "lambda", "backup", "ecs"),
 }
 _VERSIONS = ("1.08", "1.09", "1.09", "1.10", "1.11")
-_DENIED = "User: {arn} is not authorized to perform: {action} on resource: * because no identity-based policy allows the {action} action"
+_DENIED = (
+    "User: {arn} is not authorized to perform: {action} on resource: * "
+    "because no identity-based policy allows the {action} action"
+)
+_UNAUTHORIZED = "You are not authorized to perform this operation. User: {arn} is not authorized to perform: {action}"
+_KMS_RATE = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
 _ERRORS: dict[str, tuple[tuple[str, str], ...]] = {
     "ec2": (
-        ("Client.UnauthorizedOperation", "You are not authorized to perform this operation. User: {arn} is not authorized to perform: {action}"),
+        ("Client.UnauthorizedOperation", _UNAUTHORIZED),
         ("Client.RequestLimitExceeded", "Request limit exceeded."),
         ("Client.InvalidInstanceID.NotFound", "The instance ID does not exist"),
     ),
     "s3": (("AccessDenied", "Access Denied"), ("NoSuchBucketPolicy", "The bucket policy does not exist")),
     "iam": (("AccessDenied", _DENIED), ("NoSuchEntityException", "The role cannot be found.")),
-    "kms": (("AccessDenied", _DENIED), ("ThrottlingException", "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.")),
+    "kms": (("AccessDenied", _DENIED), ("ThrottlingException", _KMS_RATE)),
     "ssm": (("ParameterNotFound", "Parameter not found."), ("AccessDenied", _DENIED)),
-}  # fmt: skip
+}
 _ANY_ERRORS = (("AccessDenied", _DENIED), ("ThrottlingException", "Rate exceeded"))
 
 
@@ -86,9 +94,11 @@ class Background:
             action = f"{kind.provider.partition('.')[0]}:{kind.name}"
             message = message.format(arn=arn, action=action)
             parameters = f'"errorCode":"{code}","errorMessage":"{message}",{example.refused}'
-        request_id = chance.upper(16) if kind.provider == "s3.amazonaws.com" else chance.uuid()
+        request_id = chance.hex(16).upper() if kind.provider == "s3.amazonaws.com" else chance.uuid()
         # A service's own call is one event with a copy for each account concerned, tied together by a shared id.
         end = example.end_tls if ("." in source and source[-1].isdigit()) or ":" in source else example.end
+        if agent.startswith("Mozilla/"):
+            end = end[:-1] + ',"sessionCredentialFromConsole":"true"}'
         if not arn and kind.caller == "service":
             end = end.replace(',"eventCategory"', f',"sharedEventID":"{chance.uuid()}","eventCategory"', 1)
         return (
@@ -106,7 +116,8 @@ class Background:
             return f'{{"type":"AWSService","invokedBy":"{service}"}}', service, service, ""
         if caller == "web":
             subject = f"system:serviceaccount:shop:checkout-{chance.below(5)}"
-            provider = f"arn:aws:iam::{site.account}:oidc-provider/oidc.eks.{site.region}.amazonaws.com/id/EXAMPLE1539D4633E53DE1B71EXAMPLE"
+            issuer = f"oidc.eks.{site.region}.amazonaws.com/id/EXAMPLE1539D4633E53DE1B71EXAMPLE"
+            provider = f"arn:aws:iam::{site.account}:oidc-provider/{issuer}"
             kinds = "SAMLUser" if kind.name.endswith("SAML") else "WebIdentityUser"
             identity = (
                 f'{{"type":"{kinds}","principalId":"{provider}:sts.amazonaws.com:{subject}","userName":"{subject}",'
@@ -153,7 +164,8 @@ class Background:
             f'"awsRegion":"{site.region}","sourceIPAddress":"{source}","userAgent":"{agent}",{error}'
             f'"requestParameters":null,"responseElements":{{"{kind.name}":"{answer}"}},"additionalEventData":{{'
             f'"LoginTo":"https://console.aws.amazon.com/console/home?hashArgs=%23&isauthcode=true&state=hashArgs",'
-            f'"MobileVersion":"No","MFAUsed":"{"No" if failed else "Yes"}"}},"eventID":"{chance.uuid()}","readOnly":false,'
+            f'"MobileVersion":"No","MFAUsed":"{"No" if failed else "Yes"}"}},"eventID":"{chance.uuid()}",'
+            f'"readOnly":false,'
             f'"eventType":"AwsConsoleSignIn","managementEvent":true,"recipientAccountId":"{site.account}",'
             f'"eventCategory":"Management","tlsDetails":{{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256",'
             f'"clientProvidedHostHeader":"signin.aws.amazon.com"}}}}'

@@ -47,8 +47,8 @@ class Chance:
             self._pool = f"{self.bits(4 * _POOL_DIGITS):0{_POOL_DIGITS}x}"
             at = 0
         self._at = at + 32
-        pool = self._pool
-        return f"{pool[at : at + 8]}-{pool[at + 8 : at + 12]}-4{pool[at + 13 : at + 16]}-a{pool[at + 17 : at + 20]}-{pool[at + 20 : at + 32]}"
+        text = self._pool[at : at + 32]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
     def hex(self, digits: int) -> str:
         """Return `digits` lower-case hexadecimal digits."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import quote
+
 from keytrail.simulation.cast import Keys, People
 from keytrail.simulation.organisation import (
     ANALYTICS,
@@ -12,6 +15,7 @@ from keytrail.simulation.organisation import (
     PAYMENTS,
     PLATFORM,
     Site,
+    access_key,
     long_date,
 )
 from keytrail.simulation.policies import (
@@ -167,7 +171,7 @@ def everyday_use(teller: Teller, keys: Keys, people: People) -> None:
             )  # fmt: skip
     for day in (0, 2, 4):
         teller.use(
-            "everyday-use", "backups are written", teller.at(day, "13:12:09"), keys.backups, people.payments_batch,
+            "everyday-use", "backups are written", teller.at(day, "13:12:09"), keys.backups, people.ledger_writer,
             {"aws:s3:arn": f"arn:aws:s3:::example-backups/{day}/full.tar"}, name="GenerateDataKey",
             service="s3.amazonaws.com",
         )  # fmt: skip
@@ -181,6 +185,7 @@ def honest_changes(teller: Teller, keys: Keys, people: People) -> None:
     """Days 1 to 3: policies change, each for a reason; two of the changes are mistakes."""
     admin, platform = people.admin_payments, people.admin_platform
     batch = people.payments_batch.principal
+    _make_role(teller, people, batch)
     teller.put_policy(
         "new-role", "a second role of the same account may use the key", teller.at(1, "09:12:44"), keys.data,
         people.deploy_payments, team(PAYMENTS, admin.principal, people.payments_api.principal, batch),
@@ -255,4 +260,45 @@ def honest_changes(teller: Teller, keys: Keys, people: People) -> None:
             "keyId": keys.sandbox.arn, "keyState": "PendingDeletion", "pendingWindowInDays": 30,
             "deletionDate": long_date(teller.at(33, "16:22:50")),
         },
+    )  # fmt: skip
+
+
+def _make_role(teller: Teller, people: People, arn: str) -> None:
+    """Plant the making of the batch role, before the key is opened to it, and its first session after."""
+    step, who, world = "new-role", people.deploy_payments, Site(PAYMENTS, "us-east-1")
+    name = arn.rpartition("/")[2]
+    role_id = str(people.payments_batch.identity["principalId"]).partition(":")[0]
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]}  # fmt: skip
+    moment = teller.at(1, "09:05:12")
+    teller.tell(
+        step, "a role for batch work is made", moment, world, "iam:CreateRole", who,
+        request={"roleName": name, "path": "/", "assumeRolePolicyDocument": json.dumps(trust)},
+        response={
+            "role": {
+                "path": "/", "roleName": name, "roleId": role_id, "arn": arn, "createDate": long_date(moment),
+                "assumeRolePolicyDocument": quote(json.dumps(trust)),
+            }
+        },
+    )  # fmt: skip
+    teller.tell(
+        step, "a policy is attached to the role", moment + 31, world, "iam:AttachRolePolicy", who,
+        request={"roleName": name, "policyArn": "arn:aws:iam::aws:policy/AmazonSQSFullAccess"},
+    )  # fmt: skip
+    first = teller.at(1, "11:58:40")
+    session = str(people.payments_batch.identity["arn"]).rpartition("/")[2]
+    teller.tell(
+        step, "a host takes on the role", first, Site(PAYMENTS, "eu-central-1"), "sts:AssumeRole",
+        Persona({"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}, "ec2.amazonaws.com", "ec2.amazonaws.com",
+                "ec2.amazonaws.com"),
+        read_only=True, shared=True, request={"roleArn": arn, "roleSessionName": session},
+        response={
+            "credentials": {
+                "accessKeyId": access_key(teller.chance, temporary=True),
+                "sessionToken": "IQoJb3JpZ2luX2Vj" + teller.chance.mixed(120) + "EXAMPLE=",
+                "expiration": long_date(first + 21600),
+            }
+        },
+        resources=[{"accountId": PAYMENTS, "type": "AWS::IAM::Role", "ARN": arn}],
     )  # fmt: skip

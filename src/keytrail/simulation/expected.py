@@ -15,12 +15,12 @@ _Record = dict[str, Any]
 
 
 def _policy_updated(record: _Record) -> bool:
-    return record["eventName"] == "PutKeyPolicy" and record["userIdentity"]["type"] != "AWSService"
+    return bool(record["eventName"] == "PutKeyPolicy" and record["userIdentity"]["type"] != "AWSService")
 
 
 def _grant_by_direct_call(record: _Record) -> bool:
     identity = record["userIdentity"]
-    return (
+    return bool(
         record["eventName"] == "CreateGrant"
         and identity["type"] != "AWSService"
         and "invokedBy" not in identity
@@ -53,7 +53,7 @@ _REFUSED: dict[str, Callable[[_Record], bool]] = {
 
 
 def expected_alerts(planted: Iterable[Planted]) -> dict[str, list[str]]:
-    """Return rule id -> ids of the planted events that the rule must report, by time; every rule of the pack is named."""
+    """Return rule id -> ids of the planted events that it must report, by time. No rule of the pack is left out."""
     alerts: dict[str, list[str]] = {rule: [] for rule in (*_SUCCEEDED, *_REFUSED)}
     for one in sorted(planted, key=lambda one: (one.moment, one.event_id)):
         record = json.loads(one.text)

@@ -108,6 +108,7 @@ def ledger(
                 "step": one.step,
                 "what": one.what,
                 "principal": one.principal,
+                **_caller(one),
                 "error": one.error,
                 "key": one.key.arn if one.key else None,
                 "context": one.context,
@@ -207,6 +208,16 @@ def _account(principal: str) -> str:
 
 def _grantee(one: Planted) -> str:
     return str(json.loads(one.text)["requestParameters"]["granteePrincipal"])
+
+
+def _caller(one: Planted) -> Json:
+    """Return where a call came from, with what program and access key, as its record says."""
+    record = json.loads(one.text)
+    return {
+        "address": record["sourceIPAddress"],
+        "agent": record["userAgent"],
+        "access_key": record["userIdentity"].get("accessKeyId"),
+    }
 
 
 def _policy_sent(one: Planted) -> str | None:

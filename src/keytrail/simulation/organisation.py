@@ -90,7 +90,8 @@ AGENTS_DEPLOY = (
     "cdk-pipeline aws-cdk/2.137.0 aws-sdk-nodejs/2.1596.0 linux/v18.20.1 promise",
 )
 AGENTS_CONSOLE = (
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/124.0.0.0 Safari/537.36",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:125.0) Gecko/20100101 Firefox/125.0",
     "AWS Internal",
 )
@@ -219,14 +220,16 @@ def address(chance: Chance) -> str:
     return f"{chance.pick(('192.0.2', '198.51.100', '203.0.113'))}.{1 + chance.below(60)}"
 
 
-def role_identity(account: str, role: str, role_id: str, session: str) -> dict[str, object]:
-    """Return `userIdentity` of a role session without key and creation date, in the order AWS writes it."""
+def role_identity(
+    account: str, role: str, role_id: str, session: str, *, key: str, created: str, mfa: bool = False
+) -> dict[str, object]:
+    """Return `userIdentity` of a role session in the order AWS writes it."""
     return {
         "type": "AssumedRole",
         "principalId": f"{role_id}:{session}",
         "arn": f"arn:aws:sts::{account}:assumed-role/{role}/{session}",
         "accountId": account,
-        "accessKeyId": "",
+        "accessKeyId": key,
         "sessionContext": {
             "sessionIssuer": {
                 "type": "Role",
@@ -235,7 +238,7 @@ def role_identity(account: str, role: str, role_id: str, session: str) -> dict[s
                 "accountId": account,
                 "userName": role,
             },
-            "attributes": {"creationDate": "<created>", "mfaAuthenticated": "false"},
+            "attributes": {"creationDate": created, "mfaAuthenticated": "true" if mfa else "false"},
         },
     }
 
@@ -253,7 +256,8 @@ def _role(
     agents: tuple[str, ...],
     seconds: int,
 ) -> Actor:
-    identity = role_identity(account, name, "AROA" + chance.upper(17), session(chance))
+    role_id = "AROA" + chance.upper(17)
+    identity = role_identity(account, name, role_id, session(chance), key="", created="<created>")
     return _actor(chance, identity, agents, seconds)
 
 

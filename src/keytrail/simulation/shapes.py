@@ -83,7 +83,10 @@ _NAMED: dict[str, tuple[str, str]] = {
     "GetCallerIdentity": ("null", "null"),
     "DescribeInstances": ('{"instancesSet":{"items":[{"instanceId":"<instance>"}]},"filterSet":{}}', "null"),
     "DescribeVolumes": ('{"volumeSet":{"items":[{"volumeId":"<volume>"}]},"filterSet":{}}', "null"),
-    "DescribeSecurityGroups": ('{"securityGroupSet":{},"securityGroupIdSet":{"items":[{"groupId":"<group>"}]},"filterSet":{}}', "null"),
+    "DescribeSecurityGroups": (
+        '{"securityGroupSet":{},"securityGroupIdSet":{"items":[{"groupId":"<group>"}]},"filterSet":{}}',
+        "null",
+    ),
     "RunInstances": (
         '{"instancesSet":{"items":[{"imageId":"<image>","minCount":1,"maxCount":1}]},"instanceType":"m6i.large",'
         '"blockDeviceMapping":{},"subnetId":"<subnet>","monitoring":{"enabled":false},"disableApiTermination":false,'
@@ -103,7 +106,8 @@ _NAMED: dict[str, tuple[str, str]] = {
         _EC2_DONE,
     ),
     "CreateNetworkInterface": (
-        '{"subnetId":"<subnet>","description":"AWS Lambda VPC ENI-<function>","groupSet":{"items":[{"groupId":"<group>"}]},'
+        '{"subnetId":"<subnet>","description":"AWS Lambda VPC ENI-<function>",'
+        '"groupSet":{"items":[{"groupId":"<group>"}]},'
         '"privateIpAddressesSet":{},"ipv6AddressesSet":{},"clientToken":"<uuid>"}',
         '{"requestId":"<uuid>","networkInterface":{"networkInterfaceId":"eni-0<hex>","subnetId":"<subnet>",'
         '"availabilityZone":"<region>b","ownerId":"<account>","requesterManaged":false,"status":"pending","tagSet":{}}}',
@@ -120,7 +124,10 @@ _NAMED: dict[str, tuple[str, str]] = {
     ),
     "GetParameter": ('{"withDecryption":true,"name":"<parameter>"}', "null"),
     "GetParametersByPath": ('{"path":"<parameter>","recursive":true,"withDecryption":true}', "null"),
-    "PutParameter": ('{"name":"<parameter>","type":"SecureString","overwrite":true,"value":"HIDDEN_DUE_TO_SECURITY_REASONS"}', '{"version":<hundred>,"tier":"Standard"}'),
+    "PutParameter": (
+        '{"name":"<parameter>","type":"SecureString","overwrite":true,"value":"HIDDEN_DUE_TO_SECURITY_REASONS"}',
+        '{"version":<hundred>,"tier":"Standard"}',
+    ),
     "UpdateInstanceInformation": (
         '{"instanceId":"<instance>","agentVersion":"3.3.131.0","agentStatus":"Active","platformType":"Linux",'
         '"platformName":"Amazon Linux","platformVersion":"2023","iPAddress":"10.0.3.17","computerName":"ip-10-0-3-17"}',
@@ -137,13 +144,17 @@ _NAMED: dict[str, tuple[str, str]] = {
     "PutItem": ('{"tableName":"<table>","key":{"pk":"HIDDEN_DUE_TO_SECURITY_REASONS"}}', "null"),
     "AttachRolePolicy": ('{"roleName":"<role>","policyArn":"arn:aws:iam::aws:policy/ReadOnlyAccess"}', "null"),
     "CreateRole": (
-        '{"roleName":"<role>","path":"/","description":"created by pipeline","assumeRolePolicyDocument":"{\\"Version\\":'
+        '{"roleName":"<role>","path":"/","description":"created by pipeline",'
+        '"assumeRolePolicyDocument":"{\\"Version\\":'
         '\\"2012-10-17\\",\\"Statement\\":[{\\"Effect\\":\\"Allow\\",\\"Principal\\":{\\"Service\\":\\"lambda.amazonaws.com\\"},'
         '\\"Action\\":\\"sts:AssumeRole\\"}]}"}',
         '{"role":{"path":"/","roleName":"<role>","roleId":"<role-id>","arn":"arn:aws:iam::<account>:role/<role>",'
         '"createDate":"<now>"}}',
     ),
-    "LookupEvents": ('{"maxResults":50,"lookupAttributes":[{"attributeKey":"ReadOnly","attributeValue":"false"}]}', "null"),
+    "LookupEvents": (
+        '{"maxResults":50,"lookupAttributes":[{"attributeKey":"ReadOnly","attributeValue":"false"}]}',
+        "null",
+    ),
     "SendCommand": (
         '{"instanceIds":["<instance>"],"documentName":"AWS-RunPatchBaseline","timeoutSeconds":600}',
         '{"command":{"commandId":"<uuid>","documentName":"AWS-RunPatchBaseline","status":"Pending","targetCount":1}}',
@@ -152,8 +163,14 @@ _NAMED: dict[str, tuple[str, str]] = {
     "ListKeys": ('{"limit":1000}', "null"),
     "ListAliases": ("null", "null"),
     "ListBuckets": ('{"Host":"s3.<region>.amazonaws.com"}', "null"),
-    "DescribeEventAggregates": ('{"aggregateField":"eventTypeCategory","filter":{"eventStatusCodes":["open","upcoming"]}}', "null"),
-    "GetMetricData": ('{"startTime":"<now>","endTime":"<expiration>","scanBy":"TimestampDescending"}', "null"),
+    "DescribeEventAggregates": (
+        '{"aggregateField":"eventTypeCategory","filter":{"eventStatusCodes":["open","upcoming"]}}',
+        "null",
+    ),
+    "GetMetricData": (
+        '{"startTime":"<now>","endTime":"<expiration>","scanBy":"TimestampDescending"}',
+        "null",
+    ),
 }  # fmt: skip
 
 # Provider -> request of every other event of it.
@@ -167,7 +184,9 @@ _GENERAL: dict[str, str] = {
     "secretsmanager": '{"secretId":"<secret>"}',
     "iam": '{"roleName":"<role>"}',
     "cloudformation": '{"stackName":"<stack>"}',
-    "elasticloadbalancing": '{"targetGroupArn":"arn:aws:elasticloadbalancing:<region>:<account>:targetgroup/<function>/<hex>"}',
+    "elasticloadbalancing": (
+        '{"targetGroupArn":"arn:aws:elasticloadbalancing:<region>:<account>:targetgroup/<function>/<hex>"}'
+    ),
     "monitoring": '{"alarmNames":["<function>-errors"]}',
     "lambda": '{"functionName":"arn:aws:lambda:<region>:<account>:function:<function>"}',
     "dynamodb": '{"tableName":"<table>"}',
@@ -243,7 +262,7 @@ _SLOT = re.compile(r"<([a-z0-9-]+)>")
 
 
 def body(kind: EventKind, site: Site, moment: int, chance: Chance) -> Body:
-    """Return one filled-in example of the texts of `kind` at `site` about `moment`; a slot has one value within an example."""
+    """Return one filled-in example of the texts of `kind` at `site` about `moment`; a slot has one value in it."""
     service = kind.provider.partition(".")[0]
     request, response = _NAMED.get(kind.name, (_GENERAL.get(service, "null"), "null"))
     additional = resources = via = ""
@@ -282,4 +301,5 @@ def body(kind: EventKind, site: Site, moment: int, chance: Chance) -> Body:
 def _background_key(chance: Chance, site: Site) -> str:
     """Return one of the eight keys of a site that the story does not touch."""
     number = chance.below(8)
-    return f"{int(site.account[:8]):08x}-{number:04x}-4b1d-9c0e-{len(site.region):02x}{ord(site.region[0]):02x}{number:08x}"
+    place = f"{len(site.region):02x}{ord(site.region[0]):02x}"
+    return f"{int(site.account[:8]):08x}-{number:04x}-4b1d-9c0e-{place}{number:08x}"

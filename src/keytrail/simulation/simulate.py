@@ -25,7 +25,8 @@ from keytrail.simulation.story import DAYS, Planted, Teller
 Layout = Literal["delivery", "large"]
 
 DEFAULT_START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
-LEDGER = "ledger.json"
+# Not a name that a scan of the folder takes for an archive.
+LEDGER = "story.ledger"
 
 _DUPLICATED = 500  # one object in so many is delivered twice
 _ALWAYS_DUPLICATED = "key-opened"  # and the one with this step, so that doubles among the alerts occur
@@ -36,6 +37,7 @@ class Summary:
     """What was written. `events` counts each event once; asides are digest and insight objects."""
 
     out: Path
+    logs: Path  # the folder in `out` that holds the objects alone: what to scan
     ledger: Path
     layout: str
     seed: int
@@ -146,6 +148,7 @@ def simulate(
     alerts = expected_alerts(planted)
     return Summary(
         out=folder.path,
+        logs=folder.path / "AWSLogs",
         ledger=folder.path / LEDGER,
         layout=layout,
         seed=seed,

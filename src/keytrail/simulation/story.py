@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass, replace
 
 from keytrail.simulation.chance import Chance
-from keytrail.simulation.organisation import Site, access_key, iso, long_date, role_path
+from keytrail.simulation.organisation import Site, access_key, iso, long_date, role_identity, role_path
 from keytrail.simulation.policies import Json, as_sent, default_policy
 
 DAYS = 7
 _DAY_SECONDS = 86400
+_SESSION_SECONDS = 8 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Somebody who acts in the story: `userIdentity`, the principal's ARN, from where and with what."""
+    """Somebody who acts in the story: `userIdentity`, the principal's ARN, from where and with what.
+
+    `created` is when the session of a role began, None for everyone else.
+    """
 
     identity: Json
     principal: str
     address: str
     agent: str
+    created: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ class Teller:
         self.chance = Chance(seed, "story")
         self._start = start
         self._policies: dict[str, Version] = {}
+        self._session_keys: dict[tuple[str, int], str] = {}
 
     def at(self, day: int, clock: str) -> int:
         """Return the moment of a day of the archive (from 0) and a time of day, `hh:mm:ss`."""
@@ -132,27 +138,12 @@ class Teller:
     def role(
         self, account: str, role: str, session: str, address: str, agent: str, *, created: int, mfa: bool = False
     ) -> Persona:
-        """Return a session of a role that began at `created`."""
+        """Return somebody in a role, with the session that began at `created`."""
         role_id = "AROA" + self.chance.upper(17)
         arn = f"arn:aws:iam::{account}:role/{role_path(role)}{role}"
-        identity: Json = {
-            "type": "AssumedRole",
-            "principalId": f"{role_id}:{session}",
-            "arn": f"arn:aws:sts::{account}:assumed-role/{role}/{session}",
-            "accountId": account,
-            "accessKeyId": access_key(self.chance, temporary=True),
-            "sessionContext": {
-                "sessionIssuer": {
-                    "type": "Role",
-                    "principalId": role_id,
-                    "arn": arn,
-                    "accountId": account,
-                    "userName": role,
-                },
-                "attributes": {"creationDate": iso(created), "mfaAuthenticated": "true" if mfa else "false"},
-            },
-        }
-        return Persona(identity, arn, address, agent)
+        key = access_key(self.chance, temporary=True)
+        identity = role_identity(account, role, role_id, session, key=key, created=iso(created), mfa=mfa)
+        return Persona(identity, arn, address, agent, created)
 
     def outsider(self, account: str, principal_id: str, address: str, agent: str) -> Persona:
         """Return a caller of another account as the owner of the key sees it: no name, only an id."""
@@ -188,7 +179,7 @@ class Teller:
         """Plant one event; `call` is `service:EventName`, `invoked_by` a service that passes `who` on."""
         service, name = call.split(":")
         provider = f"{service}.amazonaws.com"
-        identity = dict(who.identity)
+        identity = self._identity_at(who, moment)
         address, agent = who.address, who.agent
         if invoked_by:
             identity["invokedBy"] = address = agent = invoked_by
@@ -227,6 +218,8 @@ class Teller:
                 "cipherSuite": "TLS_AES_128_GCM_SHA256",
                 "clientProvidedHostHeader": f"{service}.{site.region}.amazonaws.com",
             }
+        if agent.startswith("Mozilla/"):
+            record["sessionCredentialFromConsole"] = "true"
         planted = Planted(
             step,
             what,
@@ -360,6 +353,21 @@ class Teller:
             step, what, moment, key.site, f"kms:{name}", who, request=request, key=key, context=context,
             read_only=True, invoked_by=service, error=error, shared=who.identity["type"] == "AWSAccount",
         )  # fmt: skip
+
+    def _identity_at(self, who: Persona, moment: int) -> Json:
+        """Return `userIdentity` for a call at `moment`; who works on for days gets a new session every 8 hours."""
+        identity = dict(who.identity)
+        if who.created is None or moment - who.created < _SESSION_SECONDS:
+            return identity
+        began = moment - moment % _SESSION_SECONDS
+        if (who.principal, began) not in self._session_keys:
+            self._session_keys[who.principal, began] = access_key(self.chance, temporary=True)
+        identity["accessKeyId"] = self._session_keys[who.principal, began]
+        context = identity["sessionContext"]
+        assert isinstance(context, dict)
+        attributes = {**context["attributes"], "creationDate": iso(began)}
+        identity["sessionContext"] = {**context, "attributes": attributes}
+        return identity
 
     def policy_of(self, key: Key) -> Json:
         """Return the policy that a key has at this point of the telling."""
