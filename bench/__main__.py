@@ -122,6 +122,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--layout", choices=["large", "delivery"], action="append")
     arguments.add_argument("--only", help="run the cases whose name contains this text")
+    arguments.add_argument("--warm-only", action="store_true", help="leave out the runs of the whole program")
     arguments.add_argument("--scale", type=float, default=1.0, help="a fraction of the full archives, for a quick look")
     given = arguments.parse_args()
     DATA.mkdir(exist_ok=True)
@@ -129,10 +130,10 @@ def main() -> None:
     print(f"{available_cores()} cores, Python {sys.version.split()[0]}, {datetime.now(UTC):%Y-%m-%d}")
     for layout in given.layout or ["large", "delivery"]:
         events = LARGE_EVENTS if layout == "large" else SMALL_FILES * EVENTS_PER_SMALL_FILE
-        _layout(archive(layout, int(events * given.scale)), settings, given.only)
+        _layout(archive(layout, int(events * given.scale)), settings, given.only, whole=not given.warm_only)
 
 
-def _layout(where: Archive, settings: Settings, only: str | None) -> None:
+def _layout(where: Archive, settings: Settings, only: str | None, *, whole: bool) -> None:
     paths = [item.key for item in open_source(str(where.path), SourceSettings()).objects(TimeWindow())]
     batch = 1 if where.layout == "large" else 128
     limit, inflated = inflate_only(paths, batch)
@@ -147,10 +148,12 @@ def _layout(where: Archive, settings: Settings, only: str | None) -> None:
             continue
         seconds, alerts = scan_warm(case, where, settings)
         _row(case.name, seconds, where, limit, alerts=alerts)
-        whole = measure([sys.executable, "-m", "keytrail", "scan", str(where.path), *case.command, "-q", "--format", "ndjson"])
-        if whole.exit_code:
-            sys.exit(f"keytrail scan ended with {whole.exit_code}")
-        _row("  whole program, start-up included", whole.seconds, where, limit, peak=whole.peak_bytes)
+        if not whole:
+            continue
+        program = measure([sys.executable, "-m", "keytrail", "scan", str(where.path), *case.command, "-q", "--format", "ndjson"])
+        if program.exit_code:
+            sys.exit(f"keytrail scan ended with {program.exit_code}")
+        _row("  whole program, start-up included", program.seconds, where, limit, peak=program.peak_bytes)
 
 
 def _row(name: str, seconds: float, where: Archive, limit: float, *, alerts: int | None = None, peak: int | None = None) -> None:

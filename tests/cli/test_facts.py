@@ -61,6 +61,7 @@ def test_an_event() -> None:
         "account": "444455556666",
         "region": "eu-west-1",
         "source": "203.0.113.7",
+        "origin": "203.0.113.7",
         "user_agent": "aws-cli/2.15.0",
         "event_id": "e-1",
     }

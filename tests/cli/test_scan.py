@@ -139,6 +139,7 @@ def test_the_name_of_the_file_chooses_the_format(keytrail: Keytrail, archive: Pa
     for name in ("a.csv", "a.json", "a.ndjson", "a.jsonl"):
         result = keytrail("scan", archive, "-o", tmp_path / name)
         assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr.splitlines()[-1] == f"Wrote 1 alert to {tmp_path / name}"
     assert (tmp_path / "a.csv").read_bytes().startswith(b"time,severity,")
     assert len(json.loads((tmp_path / "a.json").read_text())) == 1
     assert (tmp_path / "a.ndjson").read_text().count("\n") == 1
@@ -205,8 +206,9 @@ def test_a_duplicate_event_is_one_alert(keytrail: Keytrail, tmp_path: Path) -> N
 
 
 def test_stdin(keytrail: Keytrail) -> None:
-    result = keytrail("scan", "-", stdin=json.dumps({"Records": [keytrail.record()]}).encode())
-    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+    data = json.dumps({"Records": [keytrail.record()]}).encode()
+    done = subprocess.run(keytrail.command("scan", "-"), input=data, capture_output=True, timeout=60)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
 
 
 def test_several_processes_find_the_same(keytrail: Keytrail, tmp_path: Path) -> None:
@@ -343,7 +345,7 @@ def test_a_bad_query_in_a_rule_is_shown_at_its_place(keytrail: Keytrail, archive
     caret = next(line for line in lines if line.strip() == "^")
     query = lines[lines.index(caret) - 1]
     assert query.strip() == "event.action: (a or"
-    assert len(caret) == len(query) + 1
+    assert query[len(caret) - 1] == "("
 
 
 def test_settings_count_and_flags_win(keytrail: Keytrail, archive: Path, tmp_path: Path) -> None:

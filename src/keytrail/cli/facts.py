@@ -24,16 +24,16 @@ EVENT_TABLE = (
     Column("outcome", "OUTCOME", usual=7, rigid=True, styled=True),
     Column("action", "ACTION", usual=20, share=16),
     Column("key", "KEY / RESOURCE", usual=36, share=9),
-    Column("actor", "WHO", usual=24, share=16, middle=True),
-    Column("source", "FROM", usual=15, share=15),
+    Column("actor", "WHO", usual=24, share=14, middle=True),
+    Column("origin", "FROM", usual=15, share=24),
 )
 ALERT_TABLE = (
     Column("clock", "TIME (UTC)", usual=19, rigid=True),
     Column("severity", "SEVERITY", usual=8, rigid=True, styled=True),
     Column("rule", "RULE", usual=30, share=20),
     Column("key", "KEY / RESOURCE", usual=36, share=9),
-    Column("actor", "WHO", usual=24, share=16, middle=True),
-    Column("source", "FROM", usual=15, share=15),
+    Column("actor", "WHO", usual=24, share=14, middle=True),
+    Column("origin", "FROM", usual=15, share=24),
 )
 
 # Where a request names what it acts on, when the event lists no resources.
@@ -46,6 +46,7 @@ def event_facts(document: Json) -> Facts:
     """Return the values of EVENT_COLUMNS and EVENT_TABLE for an ECS document; "" where there is none."""
     resource = _resource(document)
     time = text_at(document, "@timestamp")
+    source = text_at(document, "source.address")
     return {
         "time": time,
         "clock": _clock(time),
@@ -61,7 +62,8 @@ def event_facts(document: Json) -> Facts:
         "actor_account": text_at(document, "cloud.account.id"),
         "account": text_at(document, "aws.cloudtrail.recipient_account_id"),
         "region": text_at(document, "cloud.region"),
-        "source": text_at(document, "source.address"),
+        "source": source,
+        "origin": source.removesuffix(".amazonaws.com"),
         "user_agent": text_at(document, "user_agent.original"),
         "event_id": text_at(document, "event.id"),
     }

@@ -58,6 +58,16 @@ def to_stdout(path: str | None) -> bool:
     return path is None or path == "-"
 
 
+def into_file(path: str | None) -> bool:
+    """Whether the results go to a file, named or redirected to, so that nobody reads them as they come."""
+    if not to_stdout(path):
+        return True
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # no real file at all
+        return False
+
+
 @contextmanager
 def open_output(path: str | None, *, force: bool = False) -> Iterator[TextIO]:
     """Give the stream for the results.

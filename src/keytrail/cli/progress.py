@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from keytrail.cli import colour
 from keytrail.cli.numbers import count, size
 from keytrail.text import for_terminal, shorten
 
@@ -43,7 +44,7 @@ def watching(*, wanted: bool = True) -> Iterator[Callable[[Progress], None] | No
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, no_color=not colour.wanted(sys.stderr))
     bar = Bar(
         BarColumn(bar_width=20),
         TimeRemainingColumn(compact=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from keytrail.cli.facts import (
@@ -34,15 +34,13 @@ def write_alerts(alerts: Iterable[Json], form: Format, out: TextIO, *, colour: b
 def write_events(found: Iterable[Found], form: Format, out: TextIO, *, raw: bool = False, colour: bool = False) -> None:
     """Write events as they come: their ECS documents, or with `raw` the records as they were stored (JSON only)."""
     if raw:
-        _write_texts((raw_json(item["raw"].decode("utf-8", "replace")) for item in found), form, out)
-        return
-    documents: Iterator[Json] = (item["document"] for item in found)
-    if form is Format.TABLE:
-        write_table(map(event_facts, documents), EVENT_TABLE, out, colour=colour, known=False)
+        _write_texts((raw_json(item.raw.decode("utf-8", "replace")) for item in found), form, out)
+    elif form is Format.TABLE:
+        write_table((event_facts(item.document) for item in found), EVENT_TABLE, out, colour=colour, known=False)
     elif form is Format.CSV:
-        write_csv(map(event_facts, documents), EVENT_COLUMNS, out)
+        write_csv((event_facts(item.document) for item in found), EVENT_COLUMNS, out)
     else:
-        _write_texts(map(for_json, documents), form, out)
+        _write_texts((item.text for item in found), form, out)
 
 
 def _write_texts(texts: Iterable[str], form: Format, out: TextIO) -> None:

@@ -33,9 +33,7 @@ class Commands(TyperGroup):
     # The class of `ctx` is typer.Context or its base, by version.
     def invoke(self, ctx: Any) -> object:
         try:
-            result: object = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
+            return super().invoke(ctx)
         except _ENDINGS:
             raise
         except KeytrailError as error:

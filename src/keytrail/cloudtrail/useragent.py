@@ -30,7 +30,8 @@ def user_agent_fields(record: Json, problems: list[str]) -> Flat:
 
 
 def _parse(text: str) -> Flat:
-    result = _parser()(text)
+    # A lone surrogate is legal in JSON and not in UTF-8, which the parser's engine reads.
+    result = _parser()(text.encode("utf-8", "replace").decode())
     agent, system, device = result.user_agent, result.os, result.device
     fields: Flat = {
         "user_agent.name": agent.family if agent else "Other",
@@ -61,9 +62,10 @@ def _version(found: UserAgent | OS) -> str:
 
 @cache
 def _parser() -> Callable[[str], Result]:
-    # Compiling the patterns takes a quarter of a second, so it waits until somebody asks for a user agent.
+    # Compiling the patterns takes a fifth of a second, so it waits until somebody asks for a user agent; the lazy
+    # loader leaves it to the resolver, the other compiles them once more for Python's own engine.
     from ua_parser import Parser
-    from ua_parser.loaders import load_builtins
+    from ua_parser.loaders import load_lazy_builtins
     from ua_parser.regex import Resolver
 
-    return Parser(Resolver(load_builtins())).parse
+    return Parser(Resolver(load_lazy_builtins())).parse

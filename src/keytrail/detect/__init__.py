@@ -3,12 +3,13 @@
 from keytrail.detect.alerts import Assessment, Execution, alert_id, assess, build_alert, reason
 from keytrail.detect.examine import Counts, Match, Options
 from keytrail.detect.patterns import Pattern, dispatch
-from keytrail.detect.workers import Plan, Pool, Result, Sizes, available_cores, run
+from keytrail.detect.workers import Listing, Plan, Pool, Result, Sizes, available_cores, run
 
 __all__ = [
     "Assessment",
     "Counts",
     "Execution",
+    "Listing",
     "Match",
     "Options",
     "Pattern",

@@ -7,7 +7,6 @@ object too large to hold goes the slow way, unless it has one record a line: the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,13 +23,14 @@ from keytrail.detect.cut import Cut, cut, escapes, is_lines, needs_slow_reader, 
 from keytrail.detect.literals import finder
 from keytrail.detect.patterns import Dispatch
 from keytrail.errors import InputError, ObjectError, Place
+from keytrail.text import for_json
 
 Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An event that a pattern matched; `time` is the event's own, `document` and `raw` are JSON."""
+    """An event that a pattern matched. `time` is the event's own, `document` safe JSON (ASCII), `raw` the stored record."""
 
     pattern: int
     id: str
@@ -211,7 +211,7 @@ class Examiner:
         for one in candidates:
             if one.query.matches(document):
                 if not encoded:
-                    encoded = json.dumps(document.to_dict(), separators=(",", ":")).encode("ascii")
+                    encoded = for_json(document.to_dict()).encode("ascii")
                 time = data.get("eventTime")
                 yield Match(
                     pattern=one.number,

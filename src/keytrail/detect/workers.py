@@ -16,12 +16,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
+from queue import Empty, Queue
 
 from keytrail.cloudtrail import open_geo
 from keytrail.detect.examine import Counts, Examiner, Match, Options
@@ -29,8 +30,10 @@ from keytrail.detect.patterns import Pattern, dispatch
 from keytrail.errors import InputError, ObjectError, Place, SourceError
 from keytrail.sources import Source, SourceObject, TimeWindow
 
+# Batches listed before they are asked for. In memory they are names: some 20 MB at the most.
+_MOST_AHEAD = 2000
 # How long one process works by itself before it is worth starting others, which takes about as long.
-_ALONE_SECONDS = 0.3
+_ALONE_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,15 @@ class Sizes:
 
 
 @dataclass(slots=True)
+class Listing:
+    """What has been listed so far, read while it is written; `complete` when no object is to come."""
+
+    objects: int = 0
+    stored_bytes: int = 0
+    complete: bool = False
+
+
+@dataclass(slots=True)
 class Result:
     """What came out of one batch, and the objects it was made of."""
 
@@ -72,8 +84,10 @@ class _Batch:
     failure: SourceError | None = None
 
 
-def run(plan: Plan, sizes: Sizes | None = None, pool: Pool | None = None) -> Iterator[Result]:
-    """Examine every object of the plan's sources; results in the order of the objects.
+def run(
+    plan: Plan, sizes: Sizes | None = None, pool: Pool | None = None, listing: Listing | None = None
+) -> Iterator[Result]:
+    """Examine every object of the plan's sources; results in the order of the objects, `listing` told what is to come.
 
     With a `pool` (of this plan) the work goes to it, however little. Without one this process begins by itself, and
     starts workers when that takes longer than starting them would.
@@ -85,7 +99,9 @@ def run(plan: Plan, sizes: Sizes | None = None, pool: Pool | None = None) -> Ite
     jobs = sizes.jobs or available_cores()
     window = TimeWindow(plan.options.since, plan.options.until)
     examiner = _examiner(plan)  # Here too: a query that does not compile is told before anything is read.
-    batches = _batches(plan.sources, window, sizes)
+    batches = _batches(plan.sources, window, sizes, listing or Listing())
+    if all(source.parallel for source in plan.sources):
+        batches = _ahead(batches)
     if pool is not None:
         yield from _run_pool(plan, examiner, batches, pool)
     elif jobs == 1:
@@ -114,7 +130,36 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _batches(sources: Sequence[Source], window: TimeWindow, sizes: Sizes) -> Iterator[_Batch]:
+def _ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same batches, listed by a thread of its own: what there is to do is known soon, and nobody waits for it."""
+    listed: Queue[_Batch | BaseException | None] = Queue(_MOST_AHEAD)
+    left = threading.Event()
+
+    def give() -> None:
+        try:
+            for batch in batches:
+                listed.put(batch)
+                if left.is_set():
+                    return
+            listed.put(None)
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits for it
+            listed.put(error)
+
+    threading.Thread(target=give, daemon=True).start()
+    try:
+        while (item := listed.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        with suppress(Empty):  # One that waits for room goes on, and sees that nobody listens.
+            listed.get_nowait()
+
+
+def _batches(
+    sources: Sequence[Source], window: TimeWindow, sizes: Sizes, listing: Listing
+) -> Iterator[_Batch]:
     for number, source in enumerate(sources):
         keys: list[str] = []
         held = 0
@@ -122,6 +167,8 @@ def _batches(sources: Sequence[Source], window: TimeWindow, sizes: Sizes) -> Ite
         try:
             for item in source.objects(window):
                 size = item.size or 0
+                listing.objects += 1
+                listing.stored_bytes += size
                 if keys and (len(keys) >= sizes.batch_objects or held + size > sizes.batch_bytes):
                     yield _Batch(number, tuple(keys))
                     keys, held = [], 0
@@ -135,6 +182,7 @@ def _batches(sources: Sequence[Source], window: TimeWindow, sizes: Sizes) -> Ite
             failure = error
         if keys or failure:
             yield _Batch(number, tuple(keys), failure)
+    listing.complete = True
 
 
 def _run_here(plan: Plan, examiner: Examiner, batch: _Batch) -> Iterator[Result]:
@@ -231,8 +279,9 @@ class Pool:
 
     def _start(self) -> None:
         # An idle worker would take the next call too; each is held for a moment, so that all are started.
-        for future in [self._executor.submit(time.sleep, 0.02) for _ in range(self.jobs)]:
-            with suppress(BrokenProcessPool):  # Found again, and dealt with, when there is work.
+        # A worker that dies is found again, and dealt with, when there is work; the others come with an interrupt.
+        with suppress(BrokenProcessPool, CancelledError, EOFError, OSError, RuntimeError):
+            for future in [self._executor.submit(time.sleep, 0.02) for _ in range(self.jobs)]:
                 future.result()
 
     def submit(self, batch: _Batch) -> Future[Result]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from keytrail.detect import Options, Pattern
@@ -22,7 +21,7 @@ def run_query(
         patterns=(Pattern("query", request.query, strict=request.strict),),
         settings=request.settings,
         options=Options(
-            limits=read_limits(request.settings), since=request.since, until=request.until, keep_raw=True
+            limits=read_limits(request.settings), since=request.since, until=request.until, keep_raw=request.raw
         ),
         jobs=request.jobs,
         observe=observe,
@@ -35,6 +34,6 @@ def run_query(
             if key not in seen:
                 seen.add(key)
                 run.alerts += 1
-                yield Found(document=json.loads(match.document), raw=match.raw)
+                yield Found(match.document.decode("ascii"), match.raw)
     if run.failures:
         raise run.failures[0]

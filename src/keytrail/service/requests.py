@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import TypedDict
 
 from keytrail.errors import InputError, SourceError
 from keytrail.settings import Settings
@@ -36,11 +36,12 @@ class ScanRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueryRequest:
-    """One KQL query over archives; an empty `query` asks for every event (`keytrail ecs`)."""
+    """One KQL query over archives; an empty `query` asks for every event (`keytrail ecs`). `raw` asks for records too."""
 
     sources: tuple[str, ...]
     query: str = ""
     strict: bool = False
+    raw: bool = False
     since: datetime | None = None
     until: datetime | None = None
     jobs: int = 0
@@ -99,8 +100,18 @@ class ScanResult:
     notes: tuple[str, ...] = ()
 
 
-class Found(TypedDict):
-    """One event that a query found: its ECS document and the bytes of the record it was made from."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One event that a query found: its ECS document as safe JSON text on one line, and the record it was made from.
 
-    document: Json
-    raw: bytes
+    `raw` holds the record's bytes as they were stored, if the request asked for them.
+    """
+
+    text: str
+    raw: bytes = b""
+
+    @property
+    def document(self) -> Json:
+        """The ECS document, parsed anew each time."""
+        document: Json = json.loads(self.text)
+        return document

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from keytrail import detect
 from keytrail.aws import AwsSettings
 from keytrail.cloudtrail import ReadLimits
-from keytrail.detect import Counts, Options, Pattern, Plan, Result, Sizes
+from keytrail.detect import Counts, Listing, Options, Pattern, Plan, Result, Sizes
 from keytrail.errors import InputError, SourceError
 from keytrail.service.requests import Observe, Progress, Report
 from keytrail.settings import Settings
@@ -58,6 +58,7 @@ class Run:
     observe: Observe | None = None
     report: Report | None = None
     counts: Counts = field(default_factory=Counts)
+    listing: Listing = field(default_factory=Listing)
     errors: list[InputError] = field(default_factory=list)
     failures: list[SourceError] = field(default_factory=list)
     problems: int = 0
@@ -75,7 +76,7 @@ class Run:
         )
         scan = self.settings.scan
         sizes = Sizes(self.jobs or scan.jobs, scan.batch_files, scan.batch_bytes)
-        for result in detect.run(plan, sizes):
+        for result in detect.run(plan, sizes, listing=self.listing):
             self.counts.add(result.counts)
             for error in result.errors:
                 self._problem(error)
@@ -86,6 +87,8 @@ class Run:
                 self.observe(
                     Progress(
                         objects_done=self.counts.objects,
+                        objects_total=self.listing.objects if self.listing.complete else None,
+                        bytes_total=(self.listing.stored_bytes or None) if self.listing.complete else None,
                         bytes_done=self.counts.stored_bytes,
                         alerts=self.alerts,
                         elapsed_seconds=self.elapsed_seconds,

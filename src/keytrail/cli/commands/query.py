@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 from keytrail.cli import messages, options
 from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode, finished
-from keytrail.cli.output import Format, choose_format, open_output, to_stdout
+from keytrail.cli.output import Format, choose_format, into_file, open_output, to_stdout
 from keytrail.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def query(
         sources=tuple(sources),
         query=kql,
         strict=strict,
+        raw=raw,
         since=start,
         until=end,
         jobs=settings.scan.jobs,
@@ -130,10 +130,10 @@ def _print(
     from keytrail.service.query import run_query
 
     problems = messages.Problems()
-    # Events are printed as they are found; a bar between them would be a mess.
-    shown = to_stdout(output) and sys.stdout.isatty()
+    # Events are printed as they are found; a bar between them, or in what `| jq` prints, would be a mess.
+    watched = not quiet and into_file(output)
     try:
-        with open_output(output, force=force) as out, watching(wanted=not quiet and not shown) as observe:
+        with open_output(output, force=force) as out, watching(wanted=watched) as observe:
             found = run_query(request, observe=observe, report=problems.add)
             write_events(_reported(found, problems), form, out, raw=raw, colour=wanted(out))
     finally:

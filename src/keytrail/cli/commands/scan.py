@@ -11,8 +11,10 @@ import typer
 from keytrail.cli import messages, options
 from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode, finished
+from keytrail.cli.numbers import count
 from keytrail.cli.options import FailOn, Severity
 from keytrail.cli.output import Format, choose_format, open_output, to_stdout
+from keytrail.text import for_terminal
 
 
 def scan(
@@ -100,6 +102,8 @@ def scan(
             if form is Format.TABLE and to_stdout(output) and result.alerts:
                 messages.plain("")
             messages.plain(summary(result.stats, colour=wanted(sys.stderr)))
+            if output is not None and not to_stdout(output):
+                messages.plain(for_terminal(f"Wrote {count(len(result.alerts), 'alert')} to {output}"))
     fail = FailOn(settings.scan.fail_on)
     loud = any(fail.fails(severity) for severity, number in result.stats.by_severity.items() if number)
     raise typer.Exit(finished(alert=loud, unreached=bool(problems.unreached), unreadable=bool(problems.unreadable)))
