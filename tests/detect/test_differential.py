@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from keytrail import query as kql
 from keytrail.cloudtrail import CATALOGUE, Document, ReadLimits, Record, inflate, read_items
-from keytrail.detect import Counts, Options, Pattern, dispatch
+from keytrail.detect import Options, Pattern, Result, dispatch
 from keytrail.detect.alerts import alert_id
 from keytrail.detect.examine import Examiner
-from keytrail.errors import InputError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -159,8 +158,9 @@ def every_query_on_every_record(stored: bytes, queries: list[str], options: Opti
 def examined(stored: bytes, queries: list[str], options: Options, narrow: bool = True) -> list[tuple[int, str]]:
     patterns = [Pattern(f"q{n}", query) for n, query in enumerate(queries)]
     examiner = Examiner(dispatch(patterns, now=NOW, narrow=narrow), options)
-    errors: list[InputError] = []
-    return [(m.pattern, m.id) for m in examiner.examine([stored], "f", Counts(), errors)]
+    result = Result()
+    examiner.examine([stored], "f", result)
+    return [(match.pattern, match.id) for match in result.matches]
 
 
 @given(

@@ -59,14 +59,16 @@ CATEGORIES = {name: kind for kind, names in _TABLE.items() for name in names.spl
 """Event name -> (event.category, event.type)."""
 
 
-def outcome_fields(record: Json, problems: list[str]) -> Flat:
-    """event.outcome: failure where an error is told; a console login says so itself."""
-    if text_at(record, "eventName") == "ConsoleLogin":
+def outcome(record: Json) -> str:
+    """event.outcome: failure where an error is told; a console login says so itself. Nearly every rule asks for it."""
+    if record.get("eventName") == "ConsoleLogin":
         answer = text_at(record, "responseElements", "ConsoleLogin")
         if answer:
-            return {"event.outcome": answer.lower()}
+            return answer.lower()
+    if "errorCode" not in record and "errorMessage" not in record:
+        return "success"
     failed = at(record, "errorCode") is not None or at(record, "errorMessage") is not None
-    return {"event.outcome": "failure" if failed else "success"}
+    return "failure" if failed else "success"
 
 
 def category_fields(record: Json, problems: list[str]) -> Flat:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 
-from keytrail.cloudtrail.catalogue import RESOURCES, WITH_TEXT, flattened_root
+from keytrail.cloudtrail.catalogue import FLATTENED, RESOURCES, WITH_TEXT, flattened_root
 from keytrail.cloudtrail.copies import CONSTANTS, COPIES
 from keytrail.cloudtrail.dates import iso_date, utc_text
 from keytrail.cloudtrail.flat import SCALARS, Flat, Part, present, scalar
 from keytrail.cloudtrail.geo import GEO_TYPES, GeoLookup
 from keytrail.cloudtrail.javatext import java_scalar
 from keytrail.cloudtrail.network import source_ip
-from keytrail.cloudtrail.parts import PART_OF, PARTS
+from keytrail.cloudtrail.parts import PART_OF, PARTS, SINGLE
 from keytrail.cloudtrail.records import Json
 from keytrail.cloudtrail.scrub import at
 
@@ -75,7 +75,7 @@ class Document:
     def fields(self) -> Iterator[str]:
         """The dotted names that have a value: flattened fields as their leaves' paths, `.text` twins included."""
         for field, value in self._flat().items():
-            if field == RESOURCES or flattened_root(f"{field}."):
+            if field == RESOURCES or field in FLATTENED:
                 yield from dict.fromkeys(f"{field}.{path}" for path in _leaf_paths(value))
             else:
                 yield field
@@ -106,13 +106,17 @@ class Document:
         if path is not None:
             value = at(self.record, *path)
             return (value,) if isinstance(value, SCALARS) else ()
+        single = SINGLE.get(field)
+        if single is not None:
+            text = single(self.record)
+            return (text,) if text else ()
         constant = CONSTANTS.get(field)
         if constant is not None:
             return (constant,)
         part = PART_OF.get(field)
         if part is not None:
             value = self._part(part)[0].get(field)
-            return _flattened_leaves(value, None) if flattened_root(f"{field}.") else _leaves(value)
+            return _flattened_leaves(value, None) if field in FLATTENED else _leaves(value)
         return self._find_other(field)
 
     def _find_other(self, field: str) -> tuple[object, ...]:

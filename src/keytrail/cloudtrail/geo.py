@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keytrail.cloudtrail.records import Json
 from keytrail.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GEO_TYPES = {
     "source.geo.city_name": "keyword",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from keytrail.cloudtrail.scrub import MAX_DEPTH, PLACEHOLDERS
@@ -30,7 +31,12 @@ def java_text(value: object, depth: int = MAX_DEPTH) -> str | None:
             return None
         pairs = []
         for key in hash_order(value):
-            text = java_text(value[key], depth - 1)
+            item = value[key]
+            if isinstance(item, str):  # Most are; the call is spared.
+                if item not in PLACEHOLDERS:
+                    pairs.append(f"{key}={item}")
+                continue
+            text = java_text(item, depth - 1)
             if text is not None:
                 pairs.append(f"{key}={text}")
         return "{" + ", ".join(pairs) + "}" if pairs else None
@@ -91,20 +97,34 @@ def java_double(number: float) -> str:
     return f"{sign}{digits[0]}.{digits[1:].rstrip('0') or '0'}E{power}"
 
 
-def hash_order(keys: dict[str, object]) -> list[str]:
+def hash_order(keys: dict[str, object]) -> Sequence[str]:
     """Return the keys in the order in which a java.util.HashMap that they were put into lists them.
 
     Buckets that Java turns into trees (eight collisions and more) keep insertion order too as far as can be seen.
 
     >>> hash_order({"principal": 1, "action": 1, "statementId": 1, "functionName": 1})
-    ['principal', 'functionName', 'statementId', 'action']
+    ('principal', 'functionName', 'statementId', 'action')
     """
     if len(keys) < 2:
-        return list(keys)
+        return tuple(keys)
+    # Requests of one kind have the same keys in the same order, so most orders have been worked out already.
+    given = tuple(keys)
+    known = _orders.get(given)
+    if known is not None:
+        return known
     size = 16
-    while len(keys) > size * _LOAD_FACTOR:
+    while len(given) > size * _LOAD_FACTOR:
         size *= 2
-    return sorted(keys, key=lambda key: _spread(key) & (size - 1))
+    order = tuple(sorted(given, key=lambda key: _spread(key) & (size - 1)))
+    if len(_orders) < _MOST_ORDERS and sum(map(len, given)) <= _LONGEST_REMEMBERED:
+        _orders[given] = order
+    return order
+
+
+# Bounded in number and size, because the keys come from records.
+_MOST_ORDERS = 4096
+_LONGEST_REMEMBERED = 512
+_orders: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 
 def _spread(key: str) -> int:

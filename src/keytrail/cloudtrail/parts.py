@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from keytrail.cloudtrail.actor import ACTOR_FIELDS, actor_fields
-from keytrail.cloudtrail.categories import category_fields, outcome_fields
+from keytrail.cloudtrail.categories import category_fields, outcome
 from keytrail.cloudtrail.contents import (
     BLOBS,
     CONSOLE_LOGIN_FIELDS,
@@ -87,17 +88,23 @@ def management_fields(record: Json, problems: list[str]) -> Flat:
     return {field: None if value is None else java_scalar(value)}
 
 
-def _text(name: str, record: Json, problems: list[str]) -> Flat:
-    return {f"aws.cloudtrail.{name}": blob_text(record, name)}
+def _single(field: str, record: Json, problems: list[str]) -> Flat:
+    return {field: SINGLE[field](record)}
 
 
 def _object(name: str, record: Json, problems: list[str]) -> Flat:
     return {f"aws.cloudtrail.flattened.{name}": blob_object(record, name, problems)}
 
 
+SINGLE: dict[str, Callable[[Json], str | None]] = {
+    "event.outcome": outcome,
+    **{f"aws.cloudtrail.{name}": partial(blob_text, name=name) for name in BLOBS},
+}
+"""Fields that are one text, worked out from the record without a problem to tell."""
+
 PARTS: tuple[tuple[Part, tuple[str, ...]], ...] = (
     (time_fields, ("@timestamp",)),
-    (outcome_fields, ("event.outcome",)),
+    *((partial(_single, field), (field,)) for field in SINGLE),
     (category_fields, ("event.category", "event.type")),
     (cloud_fields, ("cloud.account.id",)),
     (service_fields, ("cloud.service.name",)),
@@ -105,7 +112,6 @@ PARTS: tuple[tuple[Part, tuple[str, ...]], ...] = (
     (federation_fields, (f"{_SESSION}web_id_federation_data.attributes",)),
     (shared_id_fields, ("aws.cloudtrail.shared_event_id",)),
     (management_fields, ("aws.cloudtrail.management_event",)),
-    *((partial(_text, name), (f"aws.cloudtrail.{name}",)) for name in BLOBS),
     *((partial(_object, name), (f"aws.cloudtrail.flattened.{name}",)) for name in BLOBS),
     (resource_fields, ("aws.cloudtrail.resources",)),
     (console_login_fields, CONSOLE_LOGIN_FIELDS),

@@ -1,9 +1,9 @@
 """Detection: rules over records. Dispatch, the fast passes over objects, worker processes, alert documents."""
 
 from keytrail.detect.alerts import Assessment, Execution, alert_id, assess, build_alert, reason
-from keytrail.detect.examine import Counts, Match, Options
+from keytrail.detect.examine import Counts, Match, Options, Result
 from keytrail.detect.patterns import Pattern, dispatch
-from keytrail.detect.workers import Listing, Plan, Pool, Result, Sizes, available_cores, run
+from keytrail.detect.workers import Listing, Plan, Pool, Sizes, available_cores, run
 
 __all__ = [
     "Assessment",

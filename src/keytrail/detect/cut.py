@@ -16,6 +16,7 @@ from itertools import accumulate
 import msgspec
 import stringzilla
 
+from keytrail.detect.literals import occurrences
 from keytrail.errors import ObjectError
 
 # Text that makes a buffer a matter for the slow reader: records inside strings, where literals stand escaped.
@@ -61,12 +62,7 @@ def needs_slow_reader(buffer: bytes) -> bool:
 
 def escapes(buffer: bytes) -> list[int]:
     """Where an ASCII character is written as an escape, so that a literal may hide: such a record is always read."""
-    found = []
-    at = stringzilla.find(buffer, _ESCAPE)
-    while at >= 0:
-        found.append(at)
-        at = stringzilla.find(buffer, _ESCAPE, at + len(_ESCAPE))
-    return found
+    return occurrences(buffer, _ESCAPE)
 
 
 def is_lines(buffer: bytes) -> bool:

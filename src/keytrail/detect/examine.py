@@ -13,16 +13,17 @@ from datetime import datetime
 from itertools import chain
 
 import msgspec
+from stringzilla import count
 
-from keytrail.cloudtrail import Document, Kind, ReadLimits, Record, classify, event_time, inflate, read_items
+from keytrail.cloudtrail import Aside, Document, Kind, ReadLimits, Record, classify, event_time, inflate, read_items
 from keytrail.cloudtrail.geo import GeoLookup
 from keytrail.cloudtrail.inflate import inflate_whole
 from keytrail.cloudtrail.records import record_from_slice
 from keytrail.detect.alerts import alert_id
-from keytrail.detect.cut import Cut, cut, escapes, is_lines, needs_slow_reader, whole_lines
+from keytrail.detect.cut import cut, escapes, is_lines, needs_slow_reader, whole_lines
 from keytrail.detect.literals import finder
 from keytrail.detect.patterns import Dispatch
-from keytrail.errors import InputError, ObjectError, Place
+from keytrail.errors import InputError, ObjectError, Place, SourceError
 from keytrail.text import for_json
 
 Json = dict[str, object]
@@ -68,6 +69,17 @@ class Options:
     keep_raw: bool = False
 
 
+@dataclass(slots=True)
+class Result:
+    """What came out of one or more objects; `last` is the name of the last, `failure` a source that was lost."""
+
+    matches: list[Match] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    last: str = ""
+    failure: SourceError | None = None
+
+
 # The fast reader of one record. Where it accepts a text, it agrees with the standard library (tested); it
 # refuses more (NaN, lone surrogates, numbers out of range), and what it refuses goes to `record_from_slice`.
 _decode = msgspec.json.Decoder().decode
@@ -84,125 +96,94 @@ class Examiner:
         self._dispatch = dispatch
         self._options = options
         self._geo = geo
-        self._positions = finder(dispatch.literals)
+        self._positions = finder(dispatch.pairs)
         self._window = options.since is not None or options.until is not None
         # Without a literal to look for every record has to be read, and searching is a waste.
         self._narrow = not dispatch.residual and not options.check
 
-    def examine(
-        self, chunks: Iterable[bytes], name: str, counts: Counts, errors: list[InputError]
-    ) -> Iterator[Match]:
-        """The matches in one object, in the order of its records. `chunks` are its bytes as stored.
+    def examine(self, chunks: Iterable[bytes], name: str, result: Result) -> None:
+        """Add to `result` what is in one object, matches in the order of its records. `chunks` are its bytes as stored.
 
-        Adds to `counts` and `errors`. Raises SourceError where reading the chunks does.
+        Raises SourceError or ObjectError where reading the chunks does; what was found until then stays.
         """
+        counts, limits = result.counts, self._options.limits
         counts.objects += 1
-        limits = self._options.limits
         held, rest, whole = _hold(chunks, limits.hold_bytes)
-        if whole:
-            counts.stored_bytes += len(held)
-            buffer = None if self._options.check else inflate_whole(held, limits)
-            if buffer is not None:
-                found = self._fast(buffer, name, counts, errors)
-                if found is not None:
-                    counts.inflated_bytes += len(buffer)
-                    yield from found
-                    return
-                del buffer
-        else:
-            counts.stored_bytes += len(held)
+        counts.stored_bytes += len(held)
+        if whole and not self._options.check:
+            buffer = inflate_whole(held, limits)
+            if buffer is not None and self._fast(buffer, name, result):
+                counts.inflated_bytes += len(buffer)
+                return
+            del buffer
         stream = _inflated(inflate(_counted([held], rest, counts), name, limits), counts)
         if whole or self._options.check:
-            yield from self._slow(stream, name, counts, errors)
+            self._slow(stream, name, result)
         else:
-            yield from self._lines(stream, name, counts, errors)
+            self._lines(stream, name, result)
 
     # -- the slow way ---------------------------------------------------------------------------------------------
 
-    def _slow(
-        self, chunks: Iterable[bytes], name: str, counts: Counts, errors: list[InputError], first_line: int = 1
-    ) -> Iterator[Match]:
+    def _slow(self, chunks: Iterable[bytes], name: str, result: Result, first_line: int = 1) -> None:
         for item in read_items(chunks, name, self._options.limits):
-            if isinstance(item, Record):
-                counts.records += 1
-                yield from self._matches(item.data, item.raw)
-            elif isinstance(item, InputError):
-                if item.place is not None and item.place.line is not None:
-                    item.place = replace(item.place, line=item.place.line + first_line - 1)
-                errors.append(item)
-            else:
-                counts.asides += 1
+            if isinstance(item, InputError) and item.place is not None and item.place.line is not None:
+                item.place = replace(item.place, line=item.place.line + first_line - 1)
+            self._take(item, result)
 
-    def _lines(
-        self, stream: Iterator[bytes], name: str, counts: Counts, errors: list[InputError]
-    ) -> Iterator[Match]:
+    def _lines(self, stream: Iterator[bytes], name: str, result: Result) -> None:
         """A stream in blocks of whole lines; from the first block that is not plainly records, the slow way."""
         blocks = whole_lines(stream, _BLOCK_BYTES, self._options.limits.max_record_bytes)
         line = 1
         try:
             for block in blocks:
-                found = self._fast(block, name, counts, errors, line) if is_lines(block) else None
-                if found is None:
-                    yield from self._slow(chain([block], blocks), name, counts, errors, line)
+                if not is_lines(block) or not self._fast(block, name, result, line):
+                    self._slow(chain([block], blocks), name, result, line)
                     return
-                yield from found
                 line += block.count(b"\n")
         except ObjectError as error:
-            errors.append(error)
+            result.errors.append(error)
 
     # -- the fast way ---------------------------------------------------------------------------------------------
 
-    def _fast(
-        self, buffer: bytes, name: str, counts: Counts, errors: list[InputError], first_line: int = 1
-    ) -> Iterator[Match] | None:
-        """The matches in inflated bytes; None when only the slow way is certain to find all."""
+    def _fast(self, buffer: bytes, name: str, result: Result, first_line: int = 1) -> bool:
+        """Do inflated bytes; False, with nothing done, when only the slow way is certain to find all."""
         if needs_slow_reader(buffer):
-            return None
-        if not self._narrow:
-            records = cut(buffer)
-            if records is None:
-                return None
-            return self._read(records, range(len(records.raws)), name, counts, errors, first_line)
-        positions = self._positions(buffer)
-        positions.extend(escapes(buffer))
-        if not positions:
-            return iter(())
+            return False
+        positions: list[int] = []
+        if self._narrow:
+            positions = self._positions(buffer)
+            positions += escapes(buffer)
+            if not positions:
+                return True
         records = cut(buffer)
         if records is None:
-            return None
-        return self._read(records, records.holding(positions), name, counts, errors, first_line)
-
-    def _read(
-        self,
-        records: Cut,
-        indexes: Iterable[int],
-        name: str,
-        counts: Counts,
-        errors: list[InputError],
-        first_line: int,
-    ) -> Iterator[Match]:
+            return False
         limits = self._options.limits
-        for index in indexes:
+        for index in records.holding(positions) if self._narrow else range(len(records.raws)):
             raw = bytes(records.raws[index])
             data = _decode_plain(raw, limits)
-            if data is None:
-                place = Place(name, record=index)
-                if records.lines is not None:
-                    place = Place(name, line=records.lines[index] + first_line - 1)
-                item = record_from_slice(raw, place, limits)
-                if isinstance(item, InputError):
-                    errors.append(item)
-                    continue
-                if not isinstance(item, Record):
-                    counts.asides += 1
-                    continue
-                raw, data = item.raw, item.data
-            counts.records += 1
-            yield from self._matches(data, raw)
+            if data is not None:
+                result.counts.records += 1
+                self._match(data, raw, result)
+            elif records.lines is None:
+                self._take(record_from_slice(raw, Place(name, record=index), limits), result)
+            else:
+                place = Place(name, line=records.lines[index] + first_line - 1)
+                self._take(record_from_slice(raw, place, limits), result)
+        return True
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _matches(self, data: Json, raw: bytes) -> Iterator[Match]:
+    def _take(self, item: Record | Aside | InputError, result: Result) -> None:
+        if isinstance(item, Record):
+            result.counts.records += 1
+            self._match(item.data, item.raw, result)
+        elif isinstance(item, InputError):
+            result.errors.append(item)
+        else:
+            result.counts.asides += 1
+
+    def _match(self, data: Json, raw: bytes, result: Result) -> None:
         candidates = self._dispatch.candidates(data)
         if not candidates or (self._window and not self._in_window(data)):
             return
@@ -210,15 +191,16 @@ class Examiner:
         encoded = b""
         for one in candidates:
             if one.query.matches(document):
-                if not encoded:
-                    encoded = for_json(document.to_dict()).encode("ascii")
+                encoded = encoded or for_json(document.to_dict()).encode("ascii")
                 time = data.get("eventTime")
-                yield Match(
-                    pattern=one.number,
-                    id=alert_id(one.pattern.key, data),
-                    time=time if isinstance(time, str) else "",
-                    document=encoded,
-                    raw=raw if self._options.keep_raw else b"",
+                result.matches.append(
+                    Match(
+                        pattern=one.number,
+                        id=alert_id(one.pattern.key, data),
+                        time=time if isinstance(time, str) else "",
+                        document=encoded,
+                        raw=raw if self._options.keep_raw else b"",
+                    )
                 )
 
     def _in_window(self, data: Json) -> bool:
@@ -232,7 +214,8 @@ class Examiner:
 
 def _decode_plain(raw: bytes, limits: ReadLimits) -> Json | None:
     """The record that `raw` spells if it plainly is one, None where `record_from_slice` has to judge."""
-    if len(raw) > limits.max_record_bytes or raw.count(b"{") + raw.count(b"[") > limits.max_depth:
+    # What nests too deeply opens that often; bytes.count takes ten times as long.
+    if len(raw) > limits.max_record_bytes or count(raw, b"{") + count(raw, b"[") > limits.max_depth:
         return None
     try:
         data = _decode(raw)
@@ -269,4 +252,4 @@ def _inflated(chunks: Iterator[bytes], counts: Counts) -> Iterator[bytes]:
         yield chunk
 
 
-__all__ = ["Counts", "Examiner", "Match", "Options"]
+__all__ = ["Counts", "Examiner", "Match", "Options", "Result"]

@@ -107,26 +107,26 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Which patterns can match a record, and which literals show that none can.
+    """Which patterns can match a record, and what a record must hold for any to.
 
-    `literals` are JSON strings with their quotes. `residual` patterns can match any record; while there is one, no
-    record may be passed over.
+    `pairs` are keys and values of which a record needs one, unless a `residual` pattern can match any record; while
+    there is such a one, no record may be passed over.
     """
 
     patterns: tuple[Compiled, ...]
-    literals: tuple[bytes, ...]
+    pairs: frozenset[tuple[str, str]]
     residual: tuple[Compiled, ...]
-    index: Mapping[RawPath, Mapping[str, tuple[Compiled, ...]]]
+    index: tuple[tuple[RawPath, Mapping[str, tuple[Compiled, ...]]], ...]
 
     def candidates(self, record: Json) -> Sequence[Compiled]:
         """The patterns that can match `record`, in their order; exact in that no other can."""
         found: list[Compiled] = []
-        for path, by_value in self.index.items():
-            value: object = record
-            for step in path:
+        for (first, *rest), by_value in self.index:
+            value = record.get(first)
+            for step in rest:
                 value = value.get(step) if isinstance(value, dict) else None
-            if isinstance(value, str):
-                found.extend(by_value.get(value, ()))
+            if isinstance(value, str) and value in by_value:
+                found.extend(by_value[value])
         if not found:
             return self.residual
         found.extend(self.residual)
@@ -141,7 +141,7 @@ def dispatch(patterns: Sequence[Pattern], *, now: datetime, narrow: bool = True)
         query = kql.compile(pattern.query, CATALOGUE, now=now, strict=pattern.strict)
         compiled.append(Compiled(number, pattern, query, need_of(query.necessary) if narrow else None))
     index: dict[RawPath, dict[str, list[Compiled]]] = defaultdict(lambda: defaultdict(list))
-    literals: set[bytes] = set()
+    pairs: set[tuple[str, str]] = set()
     residual: list[Compiled] = []
     for one in compiled:
         if one.need is None:
@@ -149,10 +149,10 @@ def dispatch(patterns: Sequence[Pattern], *, now: datetime, narrow: bool = True)
             continue
         for path, value in one.need.pairs:
             index[path][value].append(one)
-            literals.add(b'"' + value.encode("ascii") + b'"')
+            pairs.add((path[-1], value))
     return Dispatch(
         patterns=tuple(compiled),
-        literals=tuple(sorted(literals)),
+        pairs=frozenset(pairs),
         residual=tuple(residual),
-        index={path: {value: tuple(ones) for value, ones in values.items()} for path, values in index.items()},
+        index=tuple((path, {value: tuple(ones) for value, ones in values.items()}) for path, values in index.items()),
     )

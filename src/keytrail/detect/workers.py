@@ -25,7 +25,7 @@ from itertools import chain, islice
 from queue import Empty, Queue
 
 from keytrail.cloudtrail import open_geo
-from keytrail.detect.examine import Counts, Examiner, Match, Options
+from keytrail.detect.examine import Counts, Examiner, Options, Result
 from keytrail.detect.patterns import Pattern, dispatch
 from keytrail.errors import InputError, ObjectError, Place, SourceError
 from keytrail.sources import Source, SourceObject, TimeWindow
@@ -64,17 +64,6 @@ class Listing:
     objects: int = 0
     stored_bytes: int = 0
     complete: bool = False
-
-
-@dataclass(slots=True)
-class Result:
-    """What came out of one batch, and the objects it was made of."""
-
-    matches: list[Match] = field(default_factory=list)
-    errors: list[InputError] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-    last: str = ""
-    failure: SourceError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +309,7 @@ def _examine(plan: Plan, examiner: Examiner, batch: _Batch) -> Result:
     for key, chunks in _reads(source, batch.keys):
         name = source.name(key)
         try:
-            result.matches.extend(examiner.examine(chunks, name, result.counts, result.errors))
+            examiner.examine(chunks, name, result)
         except SourceError as error:
             result.failure = result.failure or error
         except InputError as error:
@@ -352,4 +341,4 @@ def _chunks(future: Future[list[bytes]]) -> Iterator[bytes]:
     yield from future.result()
 
 
-__all__ = ["Plan", "Pool", "Result", "Sizes", "SourceObject", "available_cores", "run"]
+__all__ = ["Listing", "Plan", "Pool", "Sizes", "SourceObject", "available_cores", "run"]
