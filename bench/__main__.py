@@ -150,13 +150,17 @@ def _layout(where: Archive, settings: Settings, only: str | None, *, whole: bool
         _row(case.name, seconds, where, limit, alerts=alerts)
         if not whole:
             continue
-        program = measure([sys.executable, "-m", "keytrail", "scan", str(where.path), *case.command, "-q", "--format", "ndjson"])
+        program = measure(
+            [sys.executable, "-m", "keytrail", "scan", str(where.path), *case.command, "-q", "--format", "ndjson"]
+        )
         if program.exit_code:
             sys.exit(f"keytrail scan ended with {program.exit_code}")
         _row("  whole program, start-up included", program.seconds, where, limit, peak=program.peak_bytes)
 
 
-def _row(name: str, seconds: float, where: Archive, limit: float, *, alerts: int | None = None, peak: int | None = None) -> None:
+def _row(
+    name: str, seconds: float, where: Archive, limit: float, *, alerts: int | None = None, peak: int | None = None
+) -> None:
     print(
         f"{name:48}{seconds:9.2f}{where.events / seconds:12,.0f}{where.files / seconds:10,.0f}{limit / seconds:10.2f}"
         f"{'' if alerts is None else f'{alerts:,}':>9}{'' if peak is None else f'{peak / 1e6:,.0f}':>9}",

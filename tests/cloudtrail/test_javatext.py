@@ -77,7 +77,8 @@ def test_a_table_keeps_the_size_it_had_before_the_scrub() -> None:
         (a, b)
         for a in map(chr, range(97, 123))
         for b in (f"{x}{y}" for x in "abc" for y in "abcdefghijklmnop")
-        if list(hash_order(dict.fromkeys([a, b]))) != [k for k in hash_order(dict.fromkeys([*keys, a, b])) if k in (a, b)]
+        if list(hash_order(dict.fromkeys([a, b])))
+        != [key for key in hash_order(dict.fromkeys([*keys, a, b])) if key in (a, b)]
     )
     small = java_text(dict.fromkeys(pair, "x"))
     large = java_text({**keys, **dict.fromkeys(pair, "x")})

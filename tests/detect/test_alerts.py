@@ -111,10 +111,22 @@ def test_the_highest_severity_mapping_that_applies_wins(
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(99, 99), ("12", 12), (["3", 80, "x"], 80), (101, 47), (-1, 47), ("nan", 47), (True, 47), (None, 47), (12.5, 12.5)],
+    [
+        (99, 99),
+        ("12", 12),
+        (["3", 80, "x"], 80),
+        (101, 47),
+        (-1, 47),
+        ("nan", 47),
+        (True, 47),
+        (None, 47),
+        (12.5, 12.5),
+    ],
 )
 def test_the_largest_valid_risk_score_of_the_event_replaces_the_rules(value: object, expected: float) -> None:
-    rule = replace(RULE, risk_score_mapping=(RiskScoreMapping("x.y", "equals", ""), RiskScoreMapping("z", "equals", "")))
+    rule = replace(
+        RULE, risk_score_mapping=(RiskScoreMapping("x.y", "equals", ""), RiskScoreMapping("z", "equals", ""))
+    )
     assert assess(rule, {"x": {"y": value}, "z": 100}).risk_score == expected
 
 

@@ -31,9 +31,10 @@ names, providers, types = st.sampled_from(NAMES), st.sampled_from(PROVIDERS), st
 odd_values = st.one_of(
     st.sampled_from(
         [
-            10**25, -(10**19), 2**64, 1.5, -0.0, 1e308, float("nan"), float("inf"), True, False, None, "", "-", "none", [],
-            {}, "\ud800", "\U0001f511", '{"eventName":"PutKeyPolicy"}', 'x"PutKeyPolicy"', "\\", "/", "\x00\x1f\x7f",
-            {"eventName": "PutKeyPolicy", "eventVersion": "1.09"}, [{"eventName": "Decrypt"}, {"eventName": "GetObject"}],
+            10**25, -(10**19), 2**64, 1.5, -0.0, 1e308, float("nan"), float("inf"), True, False, None, "", "-", "none",
+            [], {}, "\ud800", "\U0001f511", '{"eventName":"PutKeyPolicy"}', 'x"PutKeyPolicy"', "\\", "/", "\x00\x1f\x7f",
+            {"eventName": "PutKeyPolicy", "eventVersion": "1.09"},
+            [{"eventName": "Decrypt"}, {"eventName": "GetObject"}],
             {"Records": [{"eventName": "PutKeyPolicy"}]}, "CloudTrailEvent", {"CloudTrailEvent": "x"},
         ]
     ),
@@ -41,7 +42,9 @@ odd_values = st.one_of(
     st.integers(),
 )  # fmt: skip
 
-parameters = st.none() | st.dictionaries(st.sampled_from(["keyId", "policy", "items", "a.b", "detail"]), odd_values, max_size=3)
+parameters = st.none() | st.dictionaries(
+    st.sampled_from(["keyId", "policy", "items", "a.b", "detail"]), odd_values, max_size=3
+)
 
 
 @st.composite
@@ -63,7 +66,9 @@ def records(draw: st.DrawFn) -> dict[str, object]:
         record["errorCode"] = code
     for key in draw(st.sets(st.sampled_from(["eventName", "eventSource", "userIdentity", "eventID"]), max_size=1)):
         del record[key]
-    for key, value in draw(st.dictionaries(st.sampled_from(["detail", "x", "eventJson", "insightDetails"]), odd_values, max_size=1)).items():
+    for key, value in draw(
+        st.dictionaries(st.sampled_from(["detail", "x", "eventJson", "insightDetails"]), odd_values, max_size=1)
+    ).items():
         record[key] = value
     return record
 
@@ -82,7 +87,9 @@ def writers(draw: st.DrawFn) -> Callable[[dict[str, object]], str]:
         inner = spelled[1:-1]
         if escape:
             inner = "".join(
-                f"\\u{ord(c):04x}" if c.isalnum() and c.isascii() and "\\" not in inner and chance.random() < escape else c
+                f"\\u{ord(c):04x}"
+                if c.isalnum() and c.isascii() and "\\" not in inner and chance.random() < escape
+                else c
                 for c in inner
             )
         return f'"{inner}"'
@@ -93,7 +100,9 @@ def writers(draw: st.DrawFn) -> Callable[[dict[str, object]], str]:
             if members and chance.random() < repeat:
                 key, _ = chance.choice(members)
                 members.insert(0, (key, chance.choice(["Decrypt", "PutKeyPolicy", None, 1])))
-            return "{" + blanks + f",{blanks}".join(f"{string(k)}:{blanks}{write(v)}" for k, v in members) + blanks + "}"
+            return (
+                "{" + blanks + f",{blanks}".join(f"{string(k)}:{blanks}{write(v)}" for k, v in members) + blanks + "}"
+            )
         if isinstance(value, list):
             return "[" + f",{blanks}".join(map(write, value)) + "]"
         return string(value) if isinstance(value, str) else json.dumps(value)
@@ -111,30 +120,43 @@ LAYOUTS: dict[str, Callable[[list[str]], str]] = {
     "concatenated": "".join,
     "two envelopes": lambda texts: "".join('{"Records":[' + text + "]}\n" for text in texts),
     "extra members": lambda texts: '{"Records":[' + ",".join(texts) + '],"more":{"eventName":"PutKeyPolicy"}}',
-    "bridge": lambda texts: "\n".join('{"detail-type":"AWS API Call via CloudTrail","detail":' + t + "}" for t in texts),
+    "bridge": lambda texts: "\n".join(
+        '{"detail-type":"AWS API Call via CloudTrail","detail":' + t + "}" for t in texts
+    ),
     "lookup": lambda texts: '{"Events":[' + ",".join('{"CloudTrailEvent":' + json.dumps(t) + "}" for t in texts) + "]}",
     "cut short": lambda texts: ('{"Records":[' + ",".join(texts) + "]}")[:-7],
     "broken": lambda texts: '{"Records":[' + ",}{,".join(texts) + "]}",
     "not records": lambda texts: '{"Records":[' + ",".join([*texts, "3", "null", '"PutKeyPolicy"', "[]"]) + "]}",
 }
 
+COMPUTED = "aws.cloudtrail.flattened.request_parameters"
+
 QUERIES = st.lists(
     st.one_of(
         st.builds('event.action: "{}"'.format, names),
         st.builds('event.provider: "{}" and event.action: ("{}" or "{}")'.format, providers, names, names),
-        st.builds('event.dataset: "aws.cloudtrail" and event.action: "{}" and not aws.cloudtrail.user_identity.type: "{}"'.format, names, types),
+        st.builds('event.action: "{}" and not aws.cloudtrail.user_identity.type: "{}"'.format, names, types),
         st.builds("aws.cloudtrail.error_code: {} and event.provider: {}".format, st.sampled_from(CODES[:2]), providers),
         st.builds('event.action: "{}" or aws.cloudtrail.user_identity.access_key_id: "AKIA1"'.format, names),
         st.builds('event.dataset: "okta.system" or event.action: "{}"'.format, names),
-        st.builds("aws.cloudtrail.flattened.request_parameters.{}: *".format, st.sampled_from(["keyId", "policy", "items.eventName"])),
+        st.builds(f"{COMPUTED}.{{}}: *".format, st.sampled_from(["keyId", "policy", "items.eventName"])),
+        # More literals than are searched for one by one.
+        st.builds(f'event.action: ("{{}}" or {" or ".join(f"Absent{n}" for n in range(30))})'.format, names),
         st.sampled_from(
-            ["", "event.action: P*", "not event.outcome: success", 'event.dataset: "okta.system" and event.action: "Put"',
-             "event.outcome: failure", "event.action: Decrypt and event.action: GetObject", 'event.action: "Put" or not event.action: *'],
+            [
+                "",
+                "event.action: P*",
+                "not event.outcome: success",
+                "event.outcome: failure",
+                'event.dataset: "okta.system" and event.action: "Put"',
+                "event.action: Decrypt and event.action: GetObject",
+                'event.action: "Put" or not event.action: *',
+            ]
         ),
     ),
     min_size=1,
     max_size=4,
-)  # fmt: skip
+)
 
 
 def compressed(data: bytes, members: int) -> bytes:

@@ -97,7 +97,9 @@ def test_a_source_that_fails_does_not_stop_the_others() -> None:
 
 
 @pytest.mark.parametrize("how", [pooled, lambda one: list(run(one, Sizes(jobs=1)))])
-def test_an_object_that_cannot_be_reached_is_a_failure_and_the_rest_goes_on(how: Callable[[Plan], list[Result]]) -> None:
+def test_an_object_that_cannot_be_reached_is_a_failure_and_the_rest_goes_on(
+    how: Callable[[Plan], list[Result]],
+) -> None:
     results = how(plan(Numbered(9, unreachable=frozenset({"4"}))))
     assert ids(results) == [f"Hit-{n}" for n in range(9) if n != 4]
     assert [str(result.failure) for result in results if result.failure] == ["cannot reach 4"]
@@ -129,7 +131,9 @@ def test_a_query_that_does_not_compile_is_told_before_anything_is_read() -> None
 
 
 @pytest.mark.parametrize("alone", [0.0, 0.02, 60.0])
-def test_a_run_that_grows_from_one_process_to_several_loses_nothing(alone: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_grows_from_one_process_to_several_loses_nothing(
+    alone: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "_ALONE_SECONDS", alone)
     results = list(run(plan(Numbered(1500, slow_listing=0.001)), SMALL))
     assert ids(results) == [f"Hit-{n}" for n in range(1500)]

@@ -145,7 +145,12 @@ def own(archive: Path, rules: Path, **more: object) -> ScanRequest:
 
 
 def test_severity_is_judged_after_the_rules_mappings(archive: Path, tmp_path: Path) -> None:
-    mapping = {"field": "aws.cloudtrail.error_code", "operator": "equals", "value": "AccessDenied", "severity": "critical"}
+    mapping = {
+        "field": "aws.cloudtrail.error_code",
+        "operator": "equals",
+        "value": "AccessDenied",
+        "severity": "critical",
+    }
     rules = with_rules(tmp_path, rule(severity_mapping=[mapping]))
     result = scan(own(archive, rules, min_severity="high"))
     assert ids(result.alerts) == ["PutKeyPolicy-4"]
@@ -185,13 +190,17 @@ def test_no_rule_left_is_an_error(archive: Path) -> None:
 
 
 def test_a_query_prints_each_event_once_in_the_order_of_the_archive(archive: Path) -> None:
-    found = list(run_query(QueryRequest((str(archive),), "event.action: PutKeyPolicy and event.outcome: success", raw=True)))
+    found = list(
+        run_query(QueryRequest((str(archive),), "event.action: PutKeyPolicy and event.outcome: success", raw=True))
+    )
     names = [json.loads(one.raw)["eventID"] for one in found]
     assert names == ["PutKeyPolicy-2", "PutKeyPolicy-3", "PutKeyPolicy-1", "PutKeyPolicy-5"]
     assert [one.document["event"]["id"] for one in found] == names  # type: ignore[index]
 
 
-def test_a_query_over_a_source_that_fails_gives_what_there_is_and_then_the_failure(archive: Path, tmp_path: Path) -> None:
+def test_a_query_over_a_source_that_fails_gives_what_there_is_and_then_the_failure(
+    archive: Path, tmp_path: Path
+) -> None:
     found = run_query(QueryRequest((str(archive), str(tmp_path / "nowhere")), "event.action: Decrypt", raw=True))
     assert json.loads(next(found).raw)["eventName"] == "Decrypt"
     with pytest.raises(SourceError, match="nowhere"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -86,12 +87,37 @@ def _wrapped(text: str, bullet: str = "") -> list[str]:
     return result
 
 
+# Where Markdown begins something of its own: a heading, a list item, a table row, a quotation.
+_OPENS = re.compile(r" *(?:#{1,6} |[-*+] |\d{1,3}[.)] |\||>)")
+_ITEM = re.compile(r" *(?:[-*+]|\d{1,3}[.)]) +")
+
+
 def _as_written(text: str) -> list[str]:
-    """Return Markdown line by line as it was written; long lines are broken, lists stay lists."""
-    result: list[str] = []
-    for line in text.strip().split("\n"):
-        shown = for_terminal(line.rstrip(), lines=True)
-        margin = "  " + " " * (len(shown) - len(shown.lstrip(" ")))
-        hanging = margin + ("  " if shown.lstrip(" ").startswith(("- ", "* ")) else "")
-        result += textwrap.wrap(shown.strip(" "), _WIDTH, initial_indent=margin, subsequent_indent=hanging) or [""]
-    return result
+    """Return Markdown as text: paragraphs and list items flow, everything else stays as it was written.
+
+    >>> _as_written("1. one\\n   more\\n   - two")
+    ['  1. one more', '     - two']
+    """
+    blocks: list[str] = []
+    fenced = flows = False
+    for line in for_terminal(text.strip(), lines=True).expandtabs(4).split("\n"):
+        line = line.rstrip()
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+            flows = False
+        elif flows and line and not fenced and not _OPENS.match(line):
+            blocks[-1] += f" {line.lstrip()}"
+            continue
+        else:
+            flows = bool(line) and not fenced and not line.lstrip().startswith(("#", "|"))
+        blocks.append(line)
+    return [line for block in blocks for line in _flowed(block)]
+
+
+def _flowed(block: str) -> list[str]:
+    item = _ITEM.match(block)
+    margin = len(item[0]) if item else len(block) - len(block.lstrip(" "))
+    first = len(block) - len(block.lstrip(" "))
+    return textwrap.wrap(
+        block.strip(" "), _WIDTH, initial_indent="  " + " " * first, subsequent_indent="  " + " " * margin
+    ) or [""]

@@ -1,7 +1,7 @@
 """The alert document of an event that a rule matched: the event's ECS copy and flat `kibana.alert.*` keys.
 
-Fields, names and order of overriding follow the reference engine's alerts (elastic-engine.md, section 4), but for the id,
-which comes from the rule's and the event's own identity and never from where the record was stored.
+Fields, names and order of overriding follow the reference engine's alerts (elastic-engine.md, section 4), but for the
+id, which comes from the rule's and the event's own identity and never from where the record was stored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cut a buffer into its records without building them: exact where it answers, silent where it is not sure.
 
-Three layouts are cut here, at some 2 GB/s: {"Records": [...]}, a bare array, and one record a line. Everything else, and
-everything damaged, gets None and goes to the slow reader (`cloudtrail.read_items`), which knows all layouts and
+Three layouts are cut here, at some 2 GB/s: {"Records": [...]}, a bare array, and one record a line. Everything else,
+and everything damaged, gets None and goes to the slow reader (`cloudtrail.read_items`), which knows all layouts and
 says what is wrong. Where both answer they give the same records; a differential test holds that.
 """
 
@@ -77,8 +77,8 @@ def is_lines(buffer: bytes) -> bool:
 def whole_lines(chunks: Iterable[bytes], size: int, longest: int) -> Iterator[bytes]:
     """The bytes of `chunks` in blocks of about `size` bytes that end with a line, but for the last.
 
-    A block grows beyond `size` by the rest of its last line, but not by more than `longest` bytes: then it ends where it
-    does. An error in `chunks` is raised after what came before it.
+    A block grows beyond `size` by the rest of its last line, but not by more than `longest` bytes: then it ends where
+    it does. An error in `chunks` is raised after what came before it.
 
     >>> list(whole_lines([b"a\\nb", b"b\\nc"], 2, 9))
     [b'a\\n', b'bb\\n', b'c']

@@ -1,7 +1,7 @@
 """From the stored bytes of one object to the events in it that match.
 
-Two ways through an object, which find the same. The slow one reads every record. The fast one holds the inflated object,
-searches it for literals, and reads only the records that hold one; an object without any is done after the search. An
+Two ways through an object, which find the same. The slow one reads every record. The fast one holds the inflated
+object, searches it for literals, and reads only the records that hold one; an object without any is done after the search. An
 object too large to hold goes the slow way, unless it has one record a line: then it goes the fast way block by block.
 """
 
@@ -31,7 +31,7 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An event that a pattern matched. `time` is the event's own, `document` safe JSON (ASCII), `raw` the stored record."""
+    """An event that a pattern matched; `time` is the event's own, `document` safe JSON in ASCII, `raw` as stored."""
 
     pattern: int
     id: str

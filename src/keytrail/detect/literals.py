@@ -26,7 +26,8 @@ _OTHER = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*[-0-9ntf{\[]")
 def finder(pairs: Iterable[tuple[str, str]]) -> Positions:
     """A function that returns offsets in a buffer, at least one in each record in which a key has one of its values.
 
-    `pairs` are (key, value), of plain characters that JSON writers do not escape. The offsets come in no particular order.
+    `pairs` are (key, value), of plain characters that JSON writers do not escape. The offsets come in no
+    particular order.
 
     >>> positions = finder([("a", "1"), ("b", "2")])
     >>> positions(b'[{"a":"1"},{"a":"3"},{"b": "2"}]')

@@ -1,7 +1,7 @@
 """What is searched for: compiled queries, and the literals that a record must hold for one of them to match.
 
-A query names (field, literal) pairs of which a match has at least one (`Query.necessary`); the field catalogue says which
-fields are byte copies of a path in the raw record. Joined, they give two narrowings, both tested against running
+A query names (field, literal) pairs of which a match has at least one (`Query.necessary`); the field catalogue says
+which fields are byte copies of a path in the raw record. Joined, they give two narrowings, both tested against running
 every query on every record: literals to look for in the bytes before any JSON is parsed, and an index from the
 value at a path to the few queries that can match.
 """

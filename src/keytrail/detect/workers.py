@@ -1,8 +1,8 @@
 """Runs an examination over many objects: in this process when they are few, in worker processes when they are many.
 
 A worker is told once what to search (`Plan`) and then handed batches of object keys. Results come back in the order of
-the objects, so that a run's answer does not depend on the number of processes. A worker that dies (memory, a crash in native
-code) costs nothing but time: the batches it may have held are run again object by object, and the one that kills
+the objects, so that a run's answer does not depend on the number of processes. A worker that dies (memory, a crash in
+native code) costs nothing but time: the batches it may have held are run again object by object, and the one that kills
 again is named in an error.
 """
 
@@ -81,8 +81,8 @@ def run(
     With a `pool` (of this plan) the work goes to it, however little. Without one this process begins by itself, and
     starts workers when that takes longer than starting them would.
 
-    Raises QueryError for a pattern that does not compile. A source that cannot be listed, or fails on an object, gives a
-    Result with its `failure`; the other sources and objects go on.
+    Raises QueryError for a pattern that does not compile. A source that cannot be listed, or fails on an object, gives
+    a Result with its `failure`; the other sources and objects go on.
     """
     sizes = sizes or Sizes()
     jobs = sizes.jobs or available_cores()
@@ -146,9 +146,7 @@ def _ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
             listed.get_nowait()
 
 
-def _batches(
-    sources: Sequence[Source], window: TimeWindow, sizes: Sizes, listing: Listing
-) -> Iterator[_Batch]:
+def _batches(sources: Sequence[Source], window: TimeWindow, sizes: Sizes, listing: Listing) -> Iterator[_Batch]:
     for number, source in enumerate(sources):
         keys: list[str] = []
         held = 0

@@ -14,7 +14,8 @@ def run_query(
 ) -> Iterator[Found]:
     """Yield the events that match, each once. Raises QueryError before anything is read.
 
-    What cannot be read is told to `report`. A source that cannot be reached is told to it as well and raised at the end.
+    What cannot be read is told to `report`. A source that cannot be reached is told to it as well and raised at the
+    end.
     """
     run = Run(
         sources=open_sources(request.sources, request.settings),

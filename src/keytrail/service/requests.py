@@ -36,7 +36,7 @@ class ScanRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueryRequest:
-    """One KQL query over archives; an empty `query` asks for every event (`keytrail ecs`). `raw` asks for records too."""
+    """One KQL query over archives, an empty one for every event (`keytrail ecs`); `raw` asks for the records too."""
 
     sources: tuple[str, ...]
     query: str = ""

@@ -16,8 +16,8 @@ from keytrail.rules import Rule, RuleSet
 def load_rules(paths: Sequence[str] = (), *, builtin: bool = True, rule_ids: Sequence[str] = ()) -> RuleSet:
     """The rules in `paths` and the built-in pack (unless `builtin` is false), those named by `rule_ids` only.
 
-    Everything wrong with a file, a rule or a query is in `errors`; such a rule is left out of `rules`. Raises UsageError
-    when `rule_ids` names a rule that is not there.
+    Everything wrong with a file, a rule or a query is in `errors`; such a rule is left out of `rules`. Raises
+    UsageError when `rule_ids` names a rule that is not there.
     """
     found = rule_room.load(paths) if paths else RuleSet()
     if builtin:
@@ -47,7 +47,7 @@ def query_problem(rule: Rule) -> RuleError | None:
 
 
 def runnable(found: RuleSet) -> tuple[Rule, ...]:
-    """The rules that are enabled and of a supported type. Raises RuleError with every error of the set, if it has any."""
+    """The rules that are enabled and of a supported type. Raises RuleError with every error of the set."""
     if found.errors:
         first, *others = found.errors
         if not others:

@@ -29,7 +29,9 @@ def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report
     if not rules:
         raise UsageError("no rule is left to run", advice="Add rules with --rules PATH, or leave out --no-builtin.")
     if request.min_severity not in SEVERITIES:
-        raise UsageError(f"{request.min_severity!r} is not a severity", advice=f"Choose one of {', '.join(SEVERITIES)}.")
+        raise UsageError(
+            f"{request.min_severity!r} is not a severity", advice=f"Choose one of {', '.join(SEVERITIES)}."
+        )
     run = Run(
         sources=open_sources(request.sources, request.settings),
         patterns=tuple(Pattern(rule.rule_id, rule.query) for rule in rules),
