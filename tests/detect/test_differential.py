@@ -31,8 +31,9 @@ names, providers, types = st.sampled_from(NAMES), st.sampled_from(PROVIDERS), st
 odd_values = st.one_of(
     st.sampled_from(
         [
-            10**25, -(10**19), 2**64, 1.5, -0.0, 1e308, float("nan"), float("inf"), True, False, None, "", "-", "none",
-            [], {}, "\ud800", "\U0001f511", '{"eventName":"PutKeyPolicy"}', 'x"PutKeyPolicy"', "\\", "/", "\x00\x1f\x7f",
+            10**25, -(10**19), 2**64, 1.5, -0.0, 1e308, float("nan"), float("inf"), True, False, None, "", "-",
+            "none", [], {}, "\ud800", "\U0001f511", '{"eventName":"PutKeyPolicy"}', 'x"PutKeyPolicy"', "\\", "/",
+            "\x00\x1f\x7f",
             {"eventName": "PutKeyPolicy", "eventVersion": "1.09"},
             [{"eventName": "Decrypt"}, {"eventName": "GetObject"}],
             {"Records": [{"eventName": "PutKeyPolicy"}]}, "CloudTrailEvent", {"CloudTrailEvent": "x"},

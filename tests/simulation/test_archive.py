@@ -252,8 +252,8 @@ def test_one_seed_gives_the_same_bytes(tmp_path: Path, layout: Any) -> None:
 
 
 RECORDED = {
-    "delivery": "e47b782a250701425bd1417e9b150398607f8a631cd5613aeea690caf9f03b36",
-    "large": "125305bbbd61235a3ca0c0f83d0be9d100fcc7114d4a43146ce6cabce86fb1e6",
+    "delivery": "7f82475c1b8f4a556bcae9dcc1b80b4e466022b18352e4db2ab786815c8d3b56",
+    "large": "893f24b3a4a71413ad8de96eaf1cc0a1209b006f2bccea6814dcc5578d08dc18",
 }
 
 

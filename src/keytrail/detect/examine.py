@@ -1,8 +1,9 @@
 """From the stored bytes of one object to the events in it that match.
 
 Two ways through an object, which find the same. The slow one reads every record. The fast one holds the inflated
-object, searches it for literals, and reads only the records that hold one; an object without any is done after the search. An
-object too large to hold goes the slow way, unless it has one record a line: then it goes the fast way block by block.
+object, searches it for what a match must hold, and reads only the records that hold it; an object without any is done
+after the search. An object too large to hold goes the slow way, unless it has one record a line: then it goes the
+fast way block by block.
 """
 
 from __future__ import annotations
