@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +26,21 @@ def shared() -> Path:
     return SHARED
 
 
-def require(name: str, package: str) -> None:
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """The address of a real S3 and STS: moto's HTTP server."""
+    try:
+        from moto.server import ThreadedMotoServer
+    except ImportError:
+        require("moto", "moto[s3,server] from PyPI")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def require(name: str, package: str) -> NoReturn:
     """Skip because `name` is absent, naming the `package` to install; fail where KEYTRAIL_REQUIRE lists it."""
     message = f"{name} is not installed: install {package}"
     if name in os.environ.get("KEYTRAIL_REQUIRE", "").split(","):

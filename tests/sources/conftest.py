@@ -26,17 +26,6 @@ def _credentials() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
 def settings(endpoint: str) -> SourceSettings:
     return SourceSettings(aws=AwsSettings(region="us-east-1", endpoint_url=endpoint, max_attempts=1))
