@@ -7,6 +7,7 @@ KeytrailError
 │   │   ├── QuerySyntaxError    it does not parse
 │   │   └── QueryTypeError      a value does not fit the field's type
 │   ├── RuleError           a rule file or one rule in it
+│   ├── PolicyError         a key policy, with every problem found in it
 │   └── OutputError         the result cannot be written where it was asked for
 ├── InputError              one object, record or line cannot be read; the rest goes on   exit 3
 │   ├── ObjectError         a whole object: damaged gzip, too large, no known layout
@@ -79,9 +80,7 @@ class SettingsError(UsageError):
 class QueryError(UsageError):
     """A KQL query is wrong at `offset` (characters from 0) of `text`; prints the text with a caret below."""
 
-    def __init__(
-        self, what: str, *, text: str, offset: int, place: Place | None = None, advice: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, text: str, offset: int, place: Place | None = None, advice: str = "") -> None:
         super().__init__(what, place=place, advice=advice)
         self.text = text
         self.offset = offset
@@ -111,6 +110,32 @@ class QueryTypeError(QueryError):
 
 class RuleError(UsageError):
     """A rule file, or one rule in it, is not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One thing that makes a policy illegal; `path` is where in the document, as in `Statement[0].Effect`."""
+
+    what: str
+    path: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.path}: {self.what}" if self.path else f"{self.place}: {self.what}"
+
+
+class PolicyError(UsageError):
+    """A key policy is not legal. `problems` holds all that was found, in the order of the document, at least one."""
+
+    def __init__(self, problems: tuple[PolicyProblem, ...], *, advice: str = "") -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(
+            f"{first.path}: {first.what}{more}" if first.path else f"{first.what}{more}",
+            place=first.place,
+            advice=advice,
+        )
+        self.problems = problems
 
 
 class OutputError(UsageError):

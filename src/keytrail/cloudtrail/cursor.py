@@ -26,6 +26,7 @@ _LONGEST_TOKEN = 64
 # Bytes of one object that may be looked at again after damage. It bounds the time that a hostile object takes; a
 # damaged one that is not hostile uses a few records' worth.
 _SECOND_LOOKS = 8 * 1024 * 1024
+_SECOND_LOOK = 1024 * 1024  # of them, for the end of one value; AWS writes no record of more than 256 KiB
 
 
 class Broken(Exception):
@@ -116,6 +117,8 @@ class Cursor:
             offset = found.end() - self.at if found else offset
             if self.at + offset < len(self.text):
                 return self.text[self.at + offset], offset
+            if self.ended:
+                raise self._cut_off(offset)
             self._read_on(offset)
 
     def value(self, record: int | None, offset: int = 0) -> tuple[object, int]:
@@ -129,18 +132,21 @@ class Cursor:
                     # The parser reports an unterminated string where it starts, however much of it is there.
                     open_string = error.msg.startswith("Unterminated string")
                     if open_string or error.pos >= len(self.text) - _LONGEST_TOKEN:
-                        cut = open_string or error.pos >= len(self.text)
-                        if self._read_on(error.pos - self.at, cut=cut, record=record):
+                        if not self.ended:
+                            self._read_on(error.pos - self.at, record)
                             continue
+                        if open_string or error.pos >= len(self.text):
+                            raise self._cut_off(error.pos - self.at, record) from error
                     at = error.pos - self.at
                 else:
                     # The parser does not say how far it came. To nest too deep for it takes hundreds of characters.
                     at = offset + (500 if isinstance(error, RecursionError) else 1)
                 place = self.place(record, offset)
                 raise Broken(unreadable(error, place, self.text, self._limits, start), at) from error
-            # A number at the very end may go on in the next chunk.
-            if end < len(self.text) or self.text[start] in '{["' or self.ended or not self.more():
+            # A number near the end may go on in the next chunk: 1 is the beginning of 1e+6.
+            if self.text[start] in '{["' or self.ended or end < len(self.text) - _LONGEST_TOKEN:
                 return value, end - self.at
+            self._read_on(end - self.at, record)
 
     def whole_value(self) -> tuple[object, int] | None:
         """The JSON value at the cursor and its length if all of it has been read already and nothing is wrong."""
@@ -150,36 +156,40 @@ class Cursor:
             return None
         return value, end - self.at
 
-    def _read_on(self, damaged: int, *, cut: bool = True, record: int | None = None) -> bool:
+    def _read_on(self, damaged: int, record: int | None = None) -> None:
         """Read as much again as there is, so that looking at it again costs no more than looking once.
 
-        At the end of the text, raises Broken if it is merely `cut`, and returns False if not.
+        Raises Broken where that would be more than a record may have.
         """
         there = len(self.text) - self.at
         if there > self._limits.max_record_bytes:
             raise Broken(too_large(self.place(record), self._limits), damaged, cut=True)
-        if self.more(there):
-            return True
-        if cut:
-            error = RecordError(
-                "the text ends in the middle of a record",
-                place=self.place(record),
-                advice="The object is not complete; what came before was read.",
-            )
-            raise Broken(error, damaged, cut=True)
-        return False
+        self.more(max(there, 1))
 
-    def end_of_broken(self) -> int | None:
-        """The offset where the brackets of the value at the cursor close, whatever is wrong between them."""
+    def _cut_off(self, damaged: int, record: int | None = None) -> Broken:
+        error = RecordError(
+            "the text ends in the middle of a record",
+            place=self.place(record),
+            advice="The object is not complete; what came before was read.",
+        )
+        return Broken(error, damaged, cut=True)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so much had to be looked at again that the object must be hostile, or damaged all over."""
+        return self._second_looks <= 0
+
+    def end_of_broken(self, stop: int | None) -> int | None:
+        """The offset, up to `stop`, where the brackets of the value at the cursor close, whatever is wrong in it."""
         offset = 0
         open_: bytearray = bytearray()
-        limit = min(self._limits.max_record_bytes, self._second_looks)
+        limit = min(self._limits.max_record_bytes, self._second_looks, _SECOND_LOOK if stop is None else stop)
         while offset < limit:
             found = _TOKEN.match(self.text, self.at + offset)
             if found is None:
                 if self.at + offset < len(self.text) and not _CUT_STRING.match(self.text, self.at + offset):
                     break  # a string with a control character in it
-                if not self.more(len(self.text) - self.at):
+                if not self.more(max(len(self.text) - self.at, 1)):
                     break
                 continue
             offset = found.end() - self.at

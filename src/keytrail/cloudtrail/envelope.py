@@ -24,6 +24,8 @@ Item = Record | Aside | InputError
 _CONTAINERS = ("Records", "Events", "QueryResultRows")
 _CONTAINER = re.compile(rf'\{{\s*"(?:{"|".join(_CONTAINERS)})"\s*:\s*\[')
 
+_LOOK_AHEAD = 64  # characters, enough for such a beginning
+
 # How a record begins, to find the next one behind damage. The first key of the last good record is added to these.
 _BEGINNINGS = (
     r'\{\s{0,64}"(?:eventVersion|eventTime|eventSource|eventName|eventID|EventId|additionalEventData)"',
@@ -65,7 +67,7 @@ class _Reader:
     def items(self) -> Iterator[Item]:
         """All items, until the end or until too many in a row cannot be read."""
         for item in self._values():
-            if not isinstance(item, InputError):
+            if not isinstance(item, InputError) and not self._cursor.hopeless:
                 self._in_a_row = 0
             yield item
             if self._in_a_row >= _GIVE_UP * _OF_OTHER_KIND:
@@ -156,7 +158,7 @@ class _Reader:
                 yield self._judged(*cursor.value(self._index))
         except Broken as broken:
             self._index += not streamed
-            yield from self._report(broken, None if streamed else self._index)
+            yield from self._report(broken, None if streamed else self._index, _AT_TOP)
             self._recover(broken, _AT_TOP, "{[,")
 
     def _array(self, *, containers: bool = False) -> Iterator[Item]:
@@ -167,6 +169,8 @@ class _Reader:
             cursor.at += 1
             return
         while True:
+            if containers and len(cursor.text) - cursor.at < _LOOK_AHEAD:
+                cursor.more(_LOOK_AHEAD)
             if containers and _CONTAINER.match(cursor.text, cursor.at):
                 yield from self._object()
                 if self._restart:
@@ -176,7 +180,7 @@ class _Reader:
                 try:
                     value, end = cursor.value(self._index)
                 except Broken as broken:
-                    yield from self._report(broken, self._index)
+                    yield from self._report(broken, self._index, _IN_ARRAY)
                     if self._recover(broken, _IN_ARRAY, ",]"):
                         continue
                     if self._restart:
@@ -227,14 +231,20 @@ class _Reader:
             return Broken(error, offset, cut=True)
         return Broken(RecordError(f"not JSON: expected {expected}", place=cursor.place(None, offset)), offset)
 
-    def _report(self, broken: Broken, record: int | None) -> Iterator[InputError]:
+    def _report(self, broken: Broken, record: int | None, pattern: str = "") -> Iterator[InputError]:
         self._in_a_row += _OF_OTHER_KIND
         cursor = self._cursor
         if cursor.damage is not None and cursor.ended and cursor.at + broken.at + 64 >= len(cursor.text):
             return  # the text ends here because the chunks did, and `damage` says why
         place = broken.error.place
-        if place is not None and place.record is None and record is not None:
-            broken.error.place = replace(place, record=record)
+        if pattern and place is not None:
+            # Where the parser stumbled over the beginning of a later record, this one is to blame.
+            later = _compiled(pattern, self._last_good).search(cursor.text, cursor.at + 1, cursor.at + broken.at + 80)
+            if later is not None and later.end() <= cursor.at + broken.at:
+                place = cursor.place(record)
+            elif place.record is None:
+                place = replace(place, record=record)
+            broken.error.place = place
         yield broken.error
 
     def _recover(self, broken: Broken, pattern: str, follows: str) -> bool:
@@ -247,7 +257,8 @@ class _Reader:
         cursor = self._cursor
         next_record = _compiled(pattern, self._last_good)
         if not broken.cut and follows:
-            end = cursor.end_of_broken()
+            following = next_record.search(cursor.text, cursor.at + 1)
+            end = cursor.end_of_broken(following.end() - cursor.at if following else None)
             if end is not None and next_record.search(cursor.text, cursor.at + 1, cursor.at + end) is None:
                 try:
                     found, _ = cursor.peek_from(end)

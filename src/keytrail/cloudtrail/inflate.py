@@ -21,6 +21,8 @@ _GZIP = 31  # wbits of zlib: a gzip header and trailer around a window of 32 KiB
 # Input handed over at a time. What a member leaves unused is copied, so that many tiny members in one large buffer
 # would otherwise cost the square of its size.
 _SLICE = 32 * 1024
+# isal loses count where the optional fields of a gzip header are cut in two, so it gets a header whole.
+_HEADER = 4 * 1024
 
 
 def inflate_whole(stored: bytes, limits: ReadLimits) -> bytes | None:
@@ -85,7 +87,7 @@ def inflate(chunks: Iterable[bytes], name: str, limits: ReadLimits) -> Iterator[
 
 
 def _parts(chunks: Iterator[bytes], name: str, limits: ReadLimits) -> Iterator[bytes]:
-    data = _at_least(2, b"", chunks)
+    data = _at_least(_HEADER, b"", chunks)
     if data[:2] != _MAGIC:
         if data:
             yield data
@@ -128,8 +130,8 @@ def _parts(chunks: Iterator[bytes], name: str, limits: ReadLimits) -> Iterator[b
             data, at = _at_least(1, b"", chunks), 0
             if not data:
                 return
-        if len(data) - at < 2:
-            data, at = _at_least(2, data[at:], chunks), 0
+        if len(data) - at < _HEADER:
+            data, at = _at_least(_HEADER, data[at:], chunks), 0
 
 
 def _at_least(count: int, data: bytes, chunks: Iterator[bytes]) -> bytes:

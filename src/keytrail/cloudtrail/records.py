@@ -30,7 +30,7 @@ class ReadLimits:
     max_inflated_bytes: int = 4 * 1024**3
     max_record_bytes: int = 16 * 1024**2
     max_depth: int = 128
-    hold_bytes: int = 16 * 1024**2
+    hold_bytes: int = 64 * 1024**2
     chunk_bytes: int = 256 * 1024
 
 

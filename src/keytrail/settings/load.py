@@ -264,7 +264,7 @@ def allowed(name: str) -> str:
     elif rule["type"] == "array":
         words = "A list of paths"
     else:
-        words = f"Text like {rule['pattern']}" if "pattern" in rule else "Text"
+        words = "Text"  # what kind of text, the description says
     return f"{words}. {field.description}"
 
 

@@ -37,7 +37,7 @@ class ReadingSettings(Section):
     )
     max_depth: int = Field(default=128, ge=8, le=500, description="Levels of nesting in one record.")
     hold_bytes: int = Field(
-        default=16 * MIB,
+        default=64 * MIB,
         ge=64 * KIB,
         le=1 * GIB,
         description="Objects up to this many inflated bytes are held in memory whole, which is fastest;"
@@ -60,7 +60,7 @@ class AwsSettings(Section):
     role_arn: str | None = Field(
         default=None,
         pattern=r"^arn:[a-z-]+:iam::\d{12}:role/.+$",
-        description="Role to assume before anything is read.",
+        description="Role to assume first, such as arn:aws:iam::111122223333:role/reader.",
     )
     external_id: str | None = Field(
         default=None, min_length=2, max_length=1224, description="External ID that the role's trust policy asks for."
@@ -68,7 +68,7 @@ class AwsSettings(Section):
     endpoint_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/]+.*$",
-        description="Other endpoint of S3 and CloudTrail, for tests and gateways.",
+        description="Other endpoint of S3 and CloudTrail, such as http://localhost:5000.",
     )
     connect_timeout_seconds: float = Field(default=10, gt=0, le=600, description="Seconds to wait for a connection.")
     read_timeout_seconds: float = Field(
