@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.limit import inflate_only, timed
+from bench.limit import Limit, timed
 from bench.memory import measure
 from bench.rules import FILES, RESIDUAL
 from keytrail.detect import Options, Pattern, Plan, Pool, Sizes, available_cores, run
@@ -24,6 +24,7 @@ DATA = Path("bench-data")
 LARGE_EVENTS = 500_000
 SMALL_FILES = 60_000
 EVENTS_PER_SMALL_FILE = 8
+ROUNDS = 4
 FLAGSHIP = "f6a0b2c3-4d5e-4f7a-8b9c-0d1e2f3a4b5c"
 
 
@@ -65,8 +66,17 @@ def archive(layout: str, events: int) -> Archive:
 # -- scans --------------------------------------------------------------------------------------------------------
 
 
-def scan_warm(case: Case, where: Archive, settings: Settings) -> tuple[float, int]:
-    """Seconds for listing, scanning and gathering, with worker processes that are already up; and the alerts."""
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """The best of several rounds, in seconds: a scan with its workers up, and the limit measured between its rounds."""
+
+    scan: float
+    limit: float
+    alerts: int
+
+
+def scan_warm(case: Case, where: Archive, settings: Settings, limit: Limit) -> Timed:
+    """Time listing, scanning and gathering in worker processes that are already up."""
     plan = Plan(
         patterns=case.patterns,
         now=datetime.now(UTC),
@@ -84,7 +94,8 @@ def scan_warm(case: Case, where: Archive, settings: Settings) -> tuple[float, in
                     spool.add(match)
             return len(spool)
 
-        return min(timed(once) for _ in range(2))
+        rounds = [(limit.measure()[0], *timed(once)) for _ in range(ROUNDS)]
+    return Timed(min(r[1] for r in rounds), min(r[0] for r in rounds), rounds[0][2])
 
 
 def cases() -> Iterator[Case]:
@@ -135,35 +146,44 @@ def main() -> None:
 
 def _layout(where: Archive, settings: Settings, only: str | None, *, whole: bool) -> None:
     paths = [item.key for item in open_source(str(where.path), SourceSettings()).objects(TimeWindow())]
-    batch = 1 if where.layout == "large" else 128
-    limit, inflated = inflate_only(paths, batch)
-    print(
-        f"\n{where.layout}: {where.events:,} events in {where.files:,} files, "
-        f"{where.stored_bytes / 1e6:,.0f} MB stored, {inflated / 1e6:,.0f} MB inflated"
-    )
-    print(f"{'':48}{'seconds':>9}{'events/s':>12}{'files/s':>10}{'of limit':>10}{'alerts':>9}{'peak MB':>9}")
-    _row("inflate only (the limit)", limit, where, limit)
-    for case in cases():
-        if only and only not in case.name:
-            continue
-        seconds, alerts = scan_warm(case, where, settings)
-        _row(case.name, seconds, where, limit, alerts=alerts)
-        if not whole:
-            continue
-        program = measure(
-            [sys.executable, "-m", "keytrail", "scan", str(where.path), *case.command, "-q", "--format", "ndjson"]
+    with Limit(paths, 1 if where.layout == "large" else 128) as limit:
+        seconds, inflated = min(limit.measure() for _ in range(ROUNDS))
+        print(
+            f"\n{where.layout}: {where.events:,} events in {where.files:,} files, "
+            f"{where.stored_bytes / 1e6:,.0f} MB stored, {inflated / 1e6:,.0f} MB inflated"
         )
-        if program.exit_code:
-            sys.exit(f"keytrail scan ended with {program.exit_code}")
-        _row("  whole program, start-up included", program.seconds, where, limit, peak=program.peak_bytes)
+        print(f"{'':48}{'seconds':>9}{'events/s':>12}{'files/s':>10}{'of limit':>10}{'alerts':>9}{'peak MB':>9}")
+        _row("inflate only (the limit)", seconds, where)
+        for case in cases():
+            if only and only not in case.name:
+                continue
+            warm = scan_warm(case, where, settings, limit)
+            _row(case.name, warm.scan, where, ratio=warm.limit / warm.scan, alerts=warm.alerts)
+            if whole:
+                _whole(case, where)
+
+
+def _whole(case: Case, where: Archive) -> None:
+    command = [sys.executable, "-m", "keytrail", "scan", str(where.path), *case.command, "-q", "--format", "ndjson"]
+    program = measure(command)
+    if program.exit_code:
+        sys.exit(f"keytrail scan ended with {program.exit_code}")
+    _row("  whole program, start-up included", program.seconds, where, peak=program.peak_bytes)
 
 
 def _row(
-    name: str, seconds: float, where: Archive, limit: float, *, alerts: int | None = None, peak: int | None = None
+    name: str,
+    seconds: float,
+    where: Archive,
+    *,
+    ratio: float | None = None,
+    alerts: int | None = None,
+    peak: int | None = None,
 ) -> None:
     print(
-        f"{name:48}{seconds:9.2f}{where.events / seconds:12,.0f}{where.files / seconds:10,.0f}{limit / seconds:10.2f}"
-        f"{'' if alerts is None else f'{alerts:,}':>9}{'' if peak is None else f'{peak / 1e6:,.0f}':>9}",
+        f"{name:48}{seconds:9.2f}{where.events / seconds:12,.0f}{where.files / seconds:10,.0f}"
+        f"{'' if ratio is None else f'{ratio:.2f}':>10}{'' if alerts is None else f'{alerts:,}':>9}"
+        f"{'' if peak is None else f'{peak / 1e6:,.0f}':>9}",
         flush=True,
     )
 

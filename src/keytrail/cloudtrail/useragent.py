@@ -29,6 +29,11 @@ def user_agent_fields(record: Json, problems: list[str]) -> Flat:
     return dict(_cached(text) if len(text) <= _LONGEST_CACHED else _parse(text))
 
 
+def prepare() -> None:
+    """Compile the patterns now; otherwise the first user agent waits for it."""
+    _parser()
+
+
 def _parse(text: str) -> Flat:
     # A lone surrogate is legal in JSON and not in UTF-8, which the parser's engine reads.
     result = _parser()(text.encode("utf-8", "replace").decode())

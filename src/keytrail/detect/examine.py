@@ -113,10 +113,12 @@ class Examiner:
         counts.stored_bytes += len(held)
         if whole and not self._options.check:
             buffer = inflate_whole(held, limits)
-            if buffer is not None and self._fast(buffer, name, result):
+            if buffer is not None:
+                del held  # As large as it gets: one copy of the object, inflated.
                 counts.inflated_bytes += len(buffer)
+                if not self._fast(buffer, name, result):
+                    self._slow(_pieces(buffer, limits.chunk_bytes), name, result)
                 return
-            del buffer
         stream = _inflated(inflate(_counted([held], rest, counts), name, limits), counts)
         if whole or self._options.check:
             self._slow(stream, name, result)
@@ -238,6 +240,10 @@ def _hold(chunks: Iterable[bytes], most: int) -> tuple[bytes, Iterator[bytes], b
         if size > most:
             return b"".join(parts), stream, False
     return (parts[0] if len(parts) == 1 else b"".join(parts)), stream, True
+
+
+def _pieces(buffer: bytes, size: int) -> Iterator[bytes]:
+    return (buffer[at : at + size] for at in range(0, len(buffer), size))
 
 
 def _counted(held: Iterable[bytes], rest: Iterator[bytes], counts: Counts) -> Iterator[bytes]:

@@ -34,6 +34,8 @@ from keytrail.sources import Source, SourceObject, TimeWindow
 _MOST_AHEAD = 2000
 # How long one process works by itself before it is worth starting others, which takes about as long.
 _ALONE_SECONDS = 0.15
+# Stored bytes from which objects are left to workers from the first on.
+_LARGE_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Listing:
 class _Batch:
     source: int
     keys: tuple[str, ...] = ()
+    stored_bytes: int = 0
     failure: SourceError | None = None
 
 
@@ -101,15 +104,23 @@ def run(
 
 
 def _run_growing(plan: Plan, examiner: Examiner, batches: Iterator[_Batch], jobs: int) -> Iterator[Result]:
-    """Begin in this process; go on in workers from when they are up."""
+    """Begin in this process; go on in workers from when they are up.
+
+    Unless objects are so large that this process would keep much memory from them: then it waits for the workers.
+    """
     started = time.monotonic()
+    first = list(islice(batches, 2))
+    large = len(first) == 2 and first[0].stored_bytes >= _LARGE_BYTES * len(first[0].keys)
+    stream = chain(first, batches)
     with ExitStack() as stack:
         pool: Pool | None = None
-        for batch in batches:
-            if pool is None and time.monotonic() - started > _ALONE_SECONDS:
+        for batch in stream:
+            if pool is None and (large or time.monotonic() - started > _ALONE_SECONDS):
                 pool = stack.enter_context(Pool(plan, jobs))
+                if large:
+                    pool.ready()
             if pool is not None and pool.is_up:
-                yield from _run_pool(plan, examiner, chain([batch], batches), pool)
+                yield from _run_pool(plan, examiner, chain([batch], stream), pool)
                 return
             yield from _run_here(plan, examiner, batch)
 
@@ -157,18 +168,18 @@ def _batches(sources: Sequence[Source], window: TimeWindow, sizes: Sizes, listin
                 listing.objects += 1
                 listing.stored_bytes += size
                 if keys and (len(keys) >= sizes.batch_objects or held + size > sizes.batch_bytes):
-                    yield _Batch(number, tuple(keys))
+                    yield _Batch(number, tuple(keys), held)
                     keys, held = [], 0
                 keys.append(item.key)
                 held += size
                 if not source.parallel:
                     # What this process alone can read may arrive slowly; it is examined as it comes.
-                    yield _Batch(number, tuple(keys))
+                    yield _Batch(number, tuple(keys), held)
                     keys, held = [], 0
         except SourceError as error:
             failure = error
         if keys or failure:
-            yield _Batch(number, tuple(keys), failure)
+            yield _Batch(number, tuple(keys), held, failure)
     listing.complete = True
 
 
@@ -261,7 +272,7 @@ class Pool:
         method = "forkserver" if sys.platform == "linux" else "spawn"
         context = multiprocessing.get_context(method)
         if method == "forkserver":
-            context.set_forkserver_preload(["keytrail.detect.workers"])
+            context.set_forkserver_preload(["keytrail.detect.preloaded"])
         return ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_begin, initargs=(self._plan,))
 
     def _start(self) -> None:
