@@ -55,8 +55,8 @@ class Sizes:
     """How work is cut up. `jobs` is a number of processes, 0 for one per core."""
 
     jobs: int = 0
-    batch_objects: int = 128
-    batch_bytes: int = 4 * 1024**2
+    batch_objects: int = 256
+    batch_bytes: int = 8 * 1024**2
 
 
 @dataclass(slots=True)

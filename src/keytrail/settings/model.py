@@ -86,7 +86,7 @@ class ScanSettings(Section):
 
     jobs: int = Field(default=0, ge=0, le=1024, description="Worker processes; 0 is one for each core.")
     batch_files: int = Field(
-        default=64, ge=1, le=10_000, description="Small objects handed to a worker at a time, at most."
+        default=256, ge=1, le=10_000, description="Small objects handed to a worker at a time, at most."
     )
     batch_bytes: int = Field(
         default=8 * MIB, ge=4 * KIB, le=1 * GIB, description="Stored bytes handed to a worker at a time, at most."
