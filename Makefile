@@ -40,6 +40,7 @@ types: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.policies
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m pytest --hypothesis-profile=long tests

@@ -139,6 +139,8 @@ def main() -> None:
     DATA.mkdir(exist_ok=True)
     settings = Settings()
     print(f"{available_cores()} cores, Python {sys.version.split()[0]}, {datetime.now(UTC):%Y-%m-%d}")
+    help_seconds = min(measure([sys.executable, "-m", "keytrail", "--help"]).seconds for _ in range(ROUNDS))
+    print(f"keytrail --help: {help_seconds * 1000:.0f} ms")
     for layout in given.layout or ["large", "delivery"]:
         events = LARGE_EVENTS if layout == "large" else SMALL_FILES * EVENTS_PER_SMALL_FILE
         _layout(archive(layout, int(events * given.scale)), settings, given.only, whole=not given.warm_only)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keytrail.cli import colour, exits
-from keytrail.cli.commands import config, query, rules, scan, simulate
+from keytrail.cli.commands import config, policy, query, rules, scan, simulate
 from keytrail.cli.running import DEBUG, Commands
 
 # Rich in help and errors would take a third of the time that --help may take; it is loaded where it draws.
@@ -62,6 +62,18 @@ rules_app.command("list", short_help="List the rules and whether they run.")(rul
 rules_app.command("show", short_help="Show one rule in full.")(rules.show)
 rules_app.command("validate", short_help="Check rule files.")(rules.validate)
 app.add_typer(rules_app, name="rules")
+
+policy_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Prove what a change of a KMS key policy grants, and read, check and try one.",
+    epilog=exits.policy_table(),
+)
+policy_app.command("diff", short_help="Prove what a change grants, with an example request.")(policy.diff)
+policy_app.command("explain", short_help="Show who can do what by a policy.")(policy.explain)
+policy_app.command("lint", short_help="Check a policy for what is odd about it.")(policy.lint)
+policy_app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
+app.add_typer(policy_app, name="policy")
 
 config_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Write, check and show settings.")
 config_app.command("init", short_help="Write a settings file that explains every setting.")(config.init)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from keytrail.errors import InputError, KeytrailError, SourceError
@@ -33,6 +34,32 @@ class ExitCode(IntEnum):
     PIPE_CLOSED = 141, "the reader of the output closed it early, such as `| head`"
 
 
+class PolicyExit(IntEnum):
+    """The exit status of the commands of `keytrail policy` where it says more than ExitCode, with its meanings."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> PolicyExit:
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+    NO = 0, "diff: proved that nobody gained access; simulate: allowed; lint: nothing, or notes only"
+    YES = 1, "diff: somebody gained access, with an example; simulate: not allowed; lint: an error or a warning"
+    BAD = 2, "a policy that cannot be read or is not legal, or a wrong command line"
+    UNDECIDED = 3, "diff: not proved; simulate: it hangs on something that AWS does not document"
+
+    @classmethod
+    def of(cls, answer: str) -> PolicyExit:
+        """Return the code for the answer of a comparison.
+
+        >>> PolicyExit.of("new access").value, PolicyExit.of("not proved").value
+        (1, 3)
+        """
+        return {"no new access": cls.NO, "new access": cls.YES}.get(answer, cls.UNDECIDED)
+
+
 def code_of(error: KeytrailError) -> ExitCode:
     """Return the code of a run that `error` ended.
 
@@ -59,5 +86,13 @@ def finished(*, alert: bool = False, unreached: bool = False, unreadable: bool =
 
 def table() -> str:
     r"""Return the codes as lines for a help text; `\b` keeps the line breaks there."""
-    lines = [f"  {code.value:>3}  {code.meaning}" for code in ExitCode]
-    return "\n".join(["\b", "Exit codes:", *lines])
+    return _lines(ExitCode, "Exit codes:", "  keytrail policy answers with 0, 1 and 3 of its own: see its --help")
+
+
+def policy_table() -> str:
+    """Return the codes of `keytrail policy` in the same way."""
+    return _lines(PolicyExit, "Exit codes of these commands; all others are those of keytrail --help:")
+
+
+def _lines(codes: Iterable[ExitCode | PolicyExit], title: str, *more: str) -> str:
+    return "\n".join(["\b", title, *(f"  {code.value:>3}  {code.meaning}" for code in codes), *more])
