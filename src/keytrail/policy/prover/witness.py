@@ -124,5 +124,5 @@ def _add_context_names(context: dict[str, tuple[str, ...]], members: Iterable[st
     for member in members:
         name = _PREFIX + member
         old = stated.pop(name.lower(), None)
-        # Without an old one it is new, or differs from another name in case alone: the evaluator judges what that gives.
+        # Without an old one it is new, or differs from another in case alone: the evaluator judges what that gives.
         context[name] = context.pop(old) if old is not None else (texts.get(f"key:{name.lower()}", "x"),)
