@@ -28,10 +28,13 @@ def is_public(case: Case) -> Iterator[Found]:
     witness = comparison.public_witness
     gained = next((w for w in map(case.witness, gains) if w is not None), None)
     if not new and gains:
-        witness = gained or witness
+        witness = gained  # Not the public witness: that request may have been allowed before.
     elif new and gained is not None and (witness is None or not case.is_gain(witness)):
         witness = gained
-    actions = tuple(_open_actions(case, witness)) if witness is not None else ()
+    if witness is not None:
+        actions = tuple(_open_actions(case, witness))
+    else:
+        actions = tuple(dict.fromkeys(action for access in gains for action in access.actions))
     statements = evaluate(case.after, witness, case.owner).allowed_by if witness is not None else ()
     can = "can" if witness is not None else "may be able to"
     what = words.powers(actions) if actions else "use this key"
