@@ -4,15 +4,16 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: help demo test lint types bench fuzz clean
+.PHONY: help demo test lint types bench fuzz prove clean
 
 help:
 	@echo "make demo   write an example archive, scan it, show what was found"
 	@echo "make test   all tests (under ten minutes on two cores)"
 	@echo "make lint   ruff and the rules about which room may import which"
 	@echo "make types  mypy, strict"
-	@echo "make bench  speed and memory against the rate at which the archive merely inflates"
+	@echo "make bench  speed and memory of scans, as ratios to inflating alone; how long comparing key policies takes"
 	@echo "make fuzz   the property tests with many more examples"
+	@echo "make prove  PAIRS (100,000) random pairs of key policies through the prover and against the evaluator"
 	@echo "make clean  remove what these targets made"
 
 # pip learnt dependency groups in 25.1; the one that a new venv brings may be older.
@@ -44,6 +45,11 @@ bench: $(VENV)/.installed
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m pytest --hypothesis-profile=long tests
+
+PAIRS ?= 100000
+SEED ?= 0
+prove: $(VENV)/.installed
+	$(BIN)/python -m tests.policy.long_run $(PAIRS) $(SEED)
 
 clean:
 	rm -rf $(VENV) $(DEMO) bench-data .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
