@@ -89,6 +89,30 @@ def test_the_object_that_kills_its_worker_is_named_and_all_others_are_read() -> 
     assert sum(r.counts.objects for r in results) == 20
 
 
+def test_workers_that_die_between_two_batches_are_replaced() -> None:
+    one = plan(Numbered(20))
+    with Pool(one, 2) as pool:
+        pool.ready()
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+        assert ids(list(run(one, SMALL, pool))) == [f"Hit-{n}" for n in range(20)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_defect_costs_one_object_and_is_told(jobs: int) -> None:
+    class Broken(Numbered):
+        def read(self, key: str) -> Iterator[bytes]:
+            yield from super().read(key)
+            if key == "3":
+                raise ZeroDivisionError("by zero")
+
+    results = list(run(plan(Broken(6)), Sizes(jobs=jobs)))
+    assert ids(results) == [f"Hit-{n}" for n in range(6) if n != 3]
+    errors = [error for result in results for error in result.errors]
+    assert ["ZeroDivisionError: by zero" in str(error) for error in errors] == [True]
+
+
 def test_a_source_that_fails_does_not_stop_the_others() -> None:
     broken = Numbered(9, fails_after=4)
     results = pooled(plan(broken, Numbered(3)))

@@ -217,7 +217,7 @@ def _take(
         yield from _one_by_one(plan, pool, batch)
         # The others that were under way are lost with the pool; hand them out again.
         for index, (other, lost) in enumerate(waiting):
-            if lost is not None and (not lost.done() or lost.exception() is not None):
+            if lost is not None and (not lost.done() or lost.cancelled() or lost.exception() is not None):
                 waiting[index] = (other, pool.submit(other))
 
 
@@ -283,7 +283,13 @@ class Pool:
                 future.result()
 
     def submit(self, batch: _Batch) -> Future[Result]:
-        return self._executor.submit(_work, batch)
+        """Hand out a batch; where a worker has died meanwhile the future says so, as it does for earlier batches."""
+        try:
+            return self._executor.submit(_work, batch)
+        except BrokenProcessPool as error:
+            lost: Future[Result] = Future()
+            lost.set_exception(error)
+            return lost
 
     def restart(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -323,6 +329,14 @@ def _examine(plan: Plan, examiner: Examiner, batch: _Batch) -> Result:
             result.failure = result.failure or error
         except InputError as error:
             result.errors.append(error)
+        except Exception as error:  # noqa: BLE001 - one record that finds a defect must not blind a whole scan
+            result.errors.append(
+                ObjectError(
+                    f"not examined to its end, by a defect of keytrail: {type(error).__name__}: {error}",
+                    place=Place(name),
+                    advice="The other objects are examined. Please report it, with the object if you may.",
+                )
+            )
         result.last = name
     return result
 
