@@ -219,7 +219,8 @@ class Theory:
                     every.append(_Item((literal,), "", check, wanted=False))
         elements = {item.view for item in items.get(base, ()) if item.view in ("first", "last")}
         members: list[str] = []
-        for need in [*(item for _, item in named), *needs]:
+        # Names last: a member that is there for another reason, in whatever case, is the name as well.
+        for need in [*needs, *(item for _, item in named)]:
             if any(need.check.holds(member) is need.wanted for member in members):
                 continue
             words = self._words(base, [*every, need], 1)
