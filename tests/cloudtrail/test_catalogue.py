@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from keytrail.cloudtrail import CATALOGUE
+from keytrail import query as kql
+from keytrail.cloudtrail import CATALOGUE, Document
 from keytrail.cloudtrail.catalogue import RESOURCES
 from keytrail.cloudtrail.parts import PART_OF
 
@@ -83,3 +86,11 @@ def test_raw_paths() -> None:
         "sessionIssuer",
         "arn",
     )
+
+
+def test_a_value_too_long_for_elastics_index_matches_unless_strict() -> None:
+    document = Document({"requestParameters": {"policy": "x" * 9000}})
+    query = "aws.cloudtrail.request_parameters: *xxx*"
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert kql.compile(query, CATALOGUE, now=now).matches(document)
+    assert not kql.compile(query, CATALOGUE, now=now, strict=True).matches(document)

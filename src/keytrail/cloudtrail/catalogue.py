@@ -108,6 +108,16 @@ class FieldCatalogue:
         """
         return self.constants.get(field) if self.types.get(field) == "constant_keyword" else None
 
+    def ignore_above(self, field: str) -> int | None:
+        """Return the length from which Elasticsearch leaves a value of `field` out of its index, None without bound.
+
+        keytrail matches such values all the same; `--strict` queries leave them out too. Source: spec, section 11.
+
+        >>> CATALOGUE.ignore_above("aws.cloudtrail.request_parameters"), CATALOGUE.ignore_above("event.action")
+        (8191, None)
+        """
+        return _IGNORE_ABOVE.get(field)
+
     def names(self) -> Iterable[str]:
         """Return every mapped field, `.text` twins included; children of flattened fields have no fixed names."""
         return self.types.keys()
@@ -121,6 +131,9 @@ class FieldCatalogue:
         (('eventName',), None)
         """
         return self.raw_paths.get(field)
+
+
+_IGNORE_ABOVE = {"aws.cloudtrail.request_parameters": 8191, "aws.cloudtrail.response_elements": 8191}
 
 
 def flattened_root(field: str) -> str | None:
