@@ -14,10 +14,12 @@ from bench.limit import Limit, timed
 from bench.memory import measure
 from bench.rules import FILES, RESIDUAL
 from keytrail.detect import Options, Pattern, Plan, Pool, Sizes, available_cores, run
+from keytrail.rules import Rule
 from keytrail.service.rules import load_rules
 from keytrail.service.running import open_sources, read_limits
 from keytrail.service.spool import Spool
 from keytrail.settings import Settings
+from keytrail.simulation import Layout, simulate
 from keytrail.sources import SourceSettings, TimeWindow, open_source
 
 DATA = Path("bench-data")
@@ -48,15 +50,13 @@ class Case:
     command: tuple[str, ...]
 
 
-def archive(layout: str, events: int) -> Archive:
+def archive(layout: Layout, events: int) -> Archive:
     """The simulated archive of a layout, written when it is not there yet."""
     path = DATA / f"{layout}-{events}"
     about = path.with_suffix(".json")
     if not about.exists():
-        from keytrail.simulation import simulate
-
         print(f"writing {path} ({events:,} events) …", file=sys.stderr)
-        simulate(path, events=events, seed=1, layout=layout)  # type: ignore[arg-type]
+        simulate(path, events=events, seed=1, layout=layout)
         keys = list(open_source(str(path), SourceSettings()).objects(TimeWindow()))
         about.write_text(json.dumps({"files": len(keys), "stored_bytes": sum(item.size or 0 for item in keys)}))
     told = json.loads(about.read_text())
@@ -115,8 +115,8 @@ def cases() -> Iterator[Case]:
                 yield Case(name, (*patterns, residual), _subset(path, count, with_residual=True))
 
 
-def _patterns(rules: tuple[object, ...]) -> tuple[Pattern, ...]:
-    return tuple(Pattern(rule.rule_id, rule.query) for rule in rules)  # type: ignore[attr-defined]
+def _patterns(rules: tuple[Rule, ...]) -> tuple[Pattern, ...]:
+    return tuple(Pattern(rule.rule_id, rule.query) for rule in rules)
 
 
 def _subset(path: Path, count: int, *, with_residual: bool = False) -> tuple[str, ...]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Self
 
 from keytrail.errors import InputError, KeytrailError, SourceError
 
 
-class ExitCode(IntEnum):
+class _Status(IntEnum):
+    """An exit status with its meaning."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+
+class ExitCode(_Status):
     """The exit status of every command, each with its meaning.
 
     A run that cannot start or go on ends with what stopped it (2, 4, 70, 130, 141), whatever it had found. A run that
     came to its end answers the question of `--fail-on` first: an alert (1) is told before a source that could not be
     reached (4), and that before unreadable input (3). Whatever the code, all of them are on stderr.
     """
-
-    meaning: str
-
-    def __new__(cls, value: int, meaning: str) -> ExitCode:
-        code = int.__new__(cls, value)
-        code._value_ = value
-        code.meaning = meaning
-        return code
 
     DONE = 0, "done"
     ALERT = 1, "finished, with an alert at or above --fail-on"
@@ -34,16 +39,8 @@ class ExitCode(IntEnum):
     PIPE_CLOSED = 141, "the reader of the output closed it early, such as `| head`"
 
 
-class PolicyExit(IntEnum):
+class PolicyExit(_Status):
     """The exit status of the commands of `keytrail policy` where it says more than ExitCode, with its meanings."""
-
-    meaning: str
-
-    def __new__(cls, value: int, meaning: str) -> PolicyExit:
-        code = int.__new__(cls, value)
-        code._value_ = value
-        code.meaning = meaning
-        return code
 
     NO = 0, "diff: proved that nobody gained access; simulate: allowed; lint: nothing, or notes only"
     YES = 1, "diff: somebody gained access, with an example; simulate: not allowed; lint: an error or a warning"

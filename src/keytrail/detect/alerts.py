@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -233,12 +233,3 @@ def _flat(prefix: str, value: Mapping[str, object]) -> Json:
 
 def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def severities_from(least: str) -> Iterable[str]:
-    """The severities from `least` on.
-
-    >>> list(severities_from("high"))
-    ['high', 'critical']
-    """
-    return SEVERITIES[SEVERITIES.index(least) :]

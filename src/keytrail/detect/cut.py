@@ -87,7 +87,7 @@ def whole_lines(chunks: Iterable[bytes], size: int, longest: int) -> Iterator[by
     held = 0
     failure: ObjectError | None = None
     stream = iter(chunks)
-    while failure is None:
+    while True:
         try:
             chunk = next(stream, None)
         except ObjectError as error:
