@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.limit import Limit, timed
 from bench.memory import measure
 from bench.rules import FILES, RESIDUAL
-from keytrail.detect import Options, Pattern, Plan, Pool, Sizes, available_cores, run
 from keytrail.rules import Rule
+from keytrail.search import Options, Pattern, Plan, Pool, Sizes, available_cores, run
 from keytrail.service.rules import load_rules
 from keytrail.service.running import open_sources, read_limits
 from keytrail.service.spool import Spool

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from keytrail.cloudtrail import ReadLimits
 from keytrail.cloudtrail.inflate import inflate_whole
-from keytrail.detect import available_cores
+from keytrail.search import available_cores
 
 
 def _inflate_batch(paths: list[str]) -> int:

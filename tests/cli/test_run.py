@@ -70,8 +70,8 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\nfrom keytrail.cli import app\nfrom typer.testing import CliRunner\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "heavy = 'rich boto3 botocore pydantic pydantic_settings maxminddb ua_parser msgspec isal keytrail.settings "
-        "keytrail.service keytrail.rules keytrail.detect keytrail.cloudtrail keytrail.query keytrail.sources "
-        "keytrail.policy'.split()\n"
+        "keytrail.service keytrail.report keytrail.investigate keytrail.detect keytrail.store keytrail.search "
+        "keytrail.sources keytrail.rules keytrail.cloudtrail keytrail.query keytrail.policy jinja2 tomlkit'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"[]\n"

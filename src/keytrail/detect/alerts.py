@@ -6,7 +6,6 @@ id, which comes from the rule's and the event's own identity and never from wher
 
 from __future__ import annotations
 
-import hashlib
 import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from keytrail import __version__
-from keytrail.cloudtrail import identity
 from keytrail.rules import SEVERITIES, Rule
+from keytrail.search import match_id
 
 Json = dict[str, object]
 
@@ -24,15 +23,8 @@ _INDEX = "logs-aws.cloudtrail-default"
 _RULE_NAMESPACE = uuid.UUID("7a0a4f6e-3a0b-5c5e-9d57-6b6579747261")
 
 
-def alert_id(rule_id: str, record: Json) -> str:
-    """The id of the alert that rule `rule_id` raises for `record` (DESIGN.md, "Alert id"): 64 hex digits.
-
-    >>> alert_id("r", {"eventID": "e", "awsRegion": "us-east-1", "recipientAccountId": "1"})[:8]
-    'ba297220'
-    """
-    who = identity(record)
-    text = "\0".join(("keytrail/1", rule_id, who.account, who.region, who.event_id))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+alert_id = match_id
+"""The id of the alert that a rule (by its rule_id) raises for a record: that of the rule's match."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keytrail.detect import Options, Pattern
+from keytrail.search import Options, Pattern
 from keytrail.service.requests import Found, Observe, QueryRequest, Report
 from keytrail.service.running import Run, open_sources, read_limits
 

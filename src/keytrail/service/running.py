@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from keytrail import detect
+from keytrail import search
 from keytrail.aws import AwsSettings
 from keytrail.cloudtrail import ReadLimits
-from keytrail.detect import Counts, Listing, Options, Pattern, Plan, Result, Sizes
 from keytrail.errors import InputError, SourceError
+from keytrail.search import Counts, Listing, Options, Pattern, Plan, Result, Sizes
 from keytrail.service.requests import Observe, Progress, Report
 from keytrail.settings import Settings
 from keytrail.sources import Source, SourceSettings, open_source
@@ -76,7 +76,7 @@ class Run:
         )
         scan = self.settings.scan
         sizes = Sizes(self.jobs or scan.jobs, scan.batch_files, scan.batch_bytes)
-        for result in detect.run(plan, sizes, listing=self.listing):
+        for result in search.run(plan, sizes, listing=self.listing):
             self.counts.add(result.counts)
             for error in result.errors:
                 self._problem(error)

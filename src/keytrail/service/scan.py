@@ -9,9 +9,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from keytrail.detect import Execution, Match, Options, Pattern, assess, build_alert
+from keytrail.detect import Execution, assess, build_alert
 from keytrail.errors import UsageError
 from keytrail.rules import SEVERITIES, Rule
+from keytrail.search import Match, Options, Pattern
 from keytrail.service.requests import Json, Observe, Report, ScanRequest, ScanResult, Stats
 from keytrail.service.rules import load_rules, runnable
 from keytrail.service.running import Run, open_sources, read_limits

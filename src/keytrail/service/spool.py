@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from keytrail.detect import Match
+from keytrail.search import Match
 
 Json = dict[str, object]
 

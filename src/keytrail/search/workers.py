@@ -25,9 +25,9 @@ from itertools import chain, islice
 from queue import Empty, Queue
 
 from keytrail.cloudtrail import open_geo
-from keytrail.detect.examine import Counts, Examiner, Options, Result
-from keytrail.detect.patterns import Pattern, dispatch
 from keytrail.errors import InputError, ObjectError, Place, SourceError
+from keytrail.search.examine import Counts, Examiner, Options, Result
+from keytrail.search.patterns import Pattern, dispatch
 from keytrail.sources import Source, SourceObject, TimeWindow
 
 # Batches listed before they are asked for. In memory they are names: some 20 MB at the most.
@@ -272,7 +272,7 @@ class Pool:
         method = "forkserver" if sys.platform == "linux" else "spawn"
         context = multiprocessing.get_context(method)
         if method == "forkserver":
-            context.set_forkserver_preload(["keytrail.detect.preloaded"])
+            context.set_forkserver_preload(["keytrail.search.preloaded"])
         return ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_begin, initargs=(self._plan,))
 
     def _start(self) -> None:

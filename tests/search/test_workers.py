@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from keytrail.detect import Pattern, Plan, Pool, Result, Sizes, run, workers
 from keytrail.errors import ObjectError, QuerySyntaxError, SourceError
+from keytrail.search import Pattern, Plan, Pool, Result, Sizes, run, workers
 from keytrail.sources import Skipped, SourceObject, TimeWindow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

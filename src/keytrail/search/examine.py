@@ -8,6 +8,7 @@ fast way block by block.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,18 +17,39 @@ from itertools import chain
 import msgspec
 from stringzilla import count
 
-from keytrail.cloudtrail import Aside, Document, Kind, ReadLimits, Record, classify, event_time, inflate, read_items
+from keytrail.cloudtrail import (
+    Aside,
+    Document,
+    Kind,
+    ReadLimits,
+    Record,
+    classify,
+    event_time,
+    identity,
+    inflate,
+    read_items,
+)
 from keytrail.cloudtrail.geo import GeoLookup
 from keytrail.cloudtrail.inflate import inflate_whole
 from keytrail.cloudtrail.records import record_from_slice
-from keytrail.detect.alerts import alert_id
-from keytrail.detect.cut import cut, escapes, is_lines, needs_slow_reader, whole_lines
-from keytrail.detect.literals import finder
-from keytrail.detect.patterns import Dispatch
 from keytrail.errors import InputError, ObjectError, Place, SourceError
+from keytrail.search.cut import cut, escapes, is_lines, needs_slow_reader, whole_lines
+from keytrail.search.literals import finder
+from keytrail.search.patterns import Dispatch
 from keytrail.text import for_json
 
 Json = dict[str, object]
+
+
+def match_id(key: str, record: Json) -> str:
+    """The id of what the pattern `key` finds in `record`: 64 hex digits from both identities (DESIGN.md, "Alert id").
+
+    >>> match_id("r", {"eventID": "e", "awsRegion": "us-east-1", "recipientAccountId": "1"})[:8]
+    'ba297220'
+    """
+    who = identity(record)
+    text = "\0".join(("keytrail/1", key, who.account, who.region, who.event_id))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +221,7 @@ class Examiner:
                 result.matches.append(
                     Match(
                         pattern=one.number,
-                        id=alert_id(one.pattern.key, data),
+                        id=match_id(one.pattern.key, data),
                         time=time if isinstance(time, str) else "",
                         document=encoded,
                         raw=raw if self._options.keep_raw else b"",
@@ -259,4 +281,4 @@ def _inflated(chunks: Iterator[bytes], counts: Counts) -> Iterator[bytes]:
         yield chunk
 
 
-__all__ = ["Counts", "Examiner", "Match", "Options", "Result"]
+__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "match_id"]

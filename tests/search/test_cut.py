@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keytrail.detect.cut import cut, escapes, needs_slow_reader
+from keytrail.search.cut import cut, escapes, needs_slow_reader
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

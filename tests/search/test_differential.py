@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from keytrail import query as kql
 from keytrail.cloudtrail import CATALOGUE, Document, ReadLimits, Record, inflate, read_items
-from keytrail.detect import Options, Pattern, Result, dispatch
-from keytrail.detect.alerts import alert_id
-from keytrail.detect.examine import Examiner
+from keytrail.detect import alert_id
+from keytrail.search import Options, Pattern, Result, dispatch
+from keytrail.search.examine import Examiner
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -16,8 +16,8 @@ from itertools import accumulate
 import msgspec
 import stringzilla
 
-from keytrail.detect.literals import occurrences
 from keytrail.errors import ObjectError
+from keytrail.search.literals import occurrences
 
 # Text that makes a buffer a matter for the slow reader: records inside strings, where literals stand escaped.
 _WRAPPED = (b'"CloudTrailEvent"', b'"eventJson"')

@@ -3,7 +3,7 @@
 import ctypes
 from contextlib import suppress
 
-import keytrail.detect.workers
+import keytrail.search.workers
 from keytrail.cloudtrail import useragent
 
 # glibc keeps freed blocks of up to 32 MB for itself; a worker that read one large object would stay that large. Blocks
