@@ -1,0 +1,1 @@
+"""Alert and event store -> Investigation: facts, findings, verdict."""
