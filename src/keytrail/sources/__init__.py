@@ -9,10 +9,12 @@ from keytrail.sources.model import (
     TimeWindow,
 )
 from keytrail.sources.registry import SCHEMES, open_source
+from keytrail.sources.replay import ReplaySource
 
 __all__ = [
     "SCHEMES",
     "ObjectKind",
+    "ReplaySource",
     "Skipped",
     "Source",
     "SourceObject",
