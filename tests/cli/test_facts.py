@@ -89,6 +89,9 @@ def test_an_alert_adds_its_rule_and_keeps_the_time_of_the_event() -> None:
         "rule_id": "r-1",
         "attack": "T1548.005 T1562",
         "alert_id": "a-1",
+        "verdict": "",
+        "score": "",
+        "summary": "",
     }
     assert facts["time"] == "2026-03-01T08:00:12.000Z"
     assert facts["clock"] == "2026-03-01 08:00:12"

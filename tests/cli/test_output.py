@@ -37,21 +37,21 @@ from keytrail.errors import OutputError
     ],
 )
 def test_the_name_chooses_the_format(name: str, form: Format) -> None:
-    assert choose_format(None, name) is form
-    assert choose_format(Format.TABLE, name) is Format.TABLE
+    assert choose_format(None, name, Format) is form
+    assert choose_format(Format.TABLE, name, Format) is Format.TABLE
 
 
 @pytest.mark.parametrize("name", ["alerts", "alerts.txt", "alerts.json.gz", ".csv"])
 def test_a_name_that_says_nothing_is_asked_about(name: str) -> None:
     with pytest.raises(OutputError, match="does not say which format") as caught:
-        choose_format(None, name)
+        choose_format(None, name, Format)
     assert "--format" in caught.value.advice
 
 
 def test_a_pipe_gets_ndjson(capsys: pytest.CaptureFixture[str]) -> None:
-    assert choose_format(None, None) is Format.NDJSON
-    assert choose_format(None, "-") is Format.NDJSON
-    assert choose_format(Format.TABLE, None) is Format.TABLE
+    assert choose_format(None, None, Format) is Format.NDJSON
+    assert choose_format(None, "-", Format) is Format.NDJSON
+    assert choose_format(Format.TABLE, None, Format) is Format.TABLE
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:

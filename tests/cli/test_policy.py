@@ -171,6 +171,64 @@ def test_trust_and_organisation_are_told_apart(keytrail: Keytrail, policy: Any) 
     )
 
 
+def approve(account: str, expires: str, more: str = "") -> None:
+    Path("accounts.toml").write_text(
+        f'{more}\n[[approved]]\naccount = "{account}"\nreason = "Partner"\nexpires = {expires}\n'
+    )
+
+
+def severities(keytrail: Keytrail, *arguments: str) -> set[str]:
+    found = json.loads(diff(keytrail, *arguments, "--format", "json").stdout)["findings"]
+    return {one["severity"] for one in found if not one["standing"]}
+
+
+def test_accounts_toml_says_who_is_trusted(keytrail: Keytrail, policy: Any) -> None:
+    files = policy("a.json", ROOT), policy("b.json", ROOT, statement({"AWS": OTHER}))
+    outside, trusted = severities(keytrail, *files), severities(keytrail, *files, "--trust", OTHER)
+    assert outside != trusted
+    for name, expires, more, words, expected in (
+        ("approved", "2999-04-06", "", "approved until 2999-04-06", trusted),
+        ("expired", "2020-04-06", "", "approval ended 2020-04-06", outside),
+        ("a member", "2020-04-06", f"[accounts]\n{OTHER} = 'x'\n", "of the organisation", trusted),
+    ):
+        approve(OTHER, expires, more)
+        result = diff(keytrail, *files)
+        assert result.exit_code == 1, name
+        assert result.stdout.startswith(f"Account {OTHER} ({words}) can now decrypt with this key."), name
+        assert severities(keytrail, *files) == expected, name
+        found = json.loads(diff(keytrail, *files, "--format", "json").stdout)
+        assert found["standing"] == {OTHER: words}, name
+    # --trust adds to the file: an expired approval does not take it away.
+    approve(OTHER, "2020-04-06")
+    assert severities(keytrail, *files, "--trust", OTHER) == trusted
+    Path("accounts.toml").rename("other.toml")
+    assert "approval ended" not in diff(keytrail, *files).stdout
+    assert "approval ended" in diff(keytrail, *files, "--accounts", "other.toml").stdout
+
+
+def test_the_organisation_of_accounts_toml_is_that_of_the_account(keytrail: Keytrail, policy: Any) -> None:
+    member = statement("*", Condition={"StringEquals": {"aws:PrincipalOrgID": "o-exampleorgid"}})
+    files = "default", policy("c.json", ROOT, member)
+    foreign, own = severities(keytrail, *files), severities(keytrail, *files, "--org", "o-exampleorgid")
+    assert foreign != own
+    approve(THIRD, "2020-01-01", 'organisation = "o-exampleorgid"')
+    assert severities(keytrail, *files) == own
+
+
+def test_approvals_count_as_of_the_change_in_an_archive(keytrail: Keytrail, tmp_path: Path) -> None:
+    policies = text(ROOT), text(ROOT, statement({"AWS": OTHER}))
+    records = [
+        keytrail.record(n, eventTime=f"2026-03-0{n}T08:00:00Z", requestParameters={"policy": policies[n - 1]})
+        for n in (1, 2)
+    ]
+    keytrail.archive(tmp_path / "archive" / "a.json", records)
+    ask = ["policy", "diff", "--key", keytrail.key, "--in", tmp_path / "archive", "-j", "1"]
+    approve(OTHER, "2026-03-02")
+    assert f"Account {OTHER} (approved until 2026-03-02) can now" in keytrail(*ask).stdout
+    approve(OTHER, "2026-03-01")
+    assert f"Account {OTHER} (approval ended 2026-03-01) can now" in keytrail(*ask).stdout
+
+
 def test_json_is_the_whole_comparison(keytrail: Keytrail, policy: Any) -> None:
     result = diff(keytrail, "default", policy("b.json", ROOT, statement({"AWS": OTHER}, Sid="P")), "--format", "json")
     assert result.exit_code == 1

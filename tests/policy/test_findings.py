@@ -38,6 +38,8 @@ def facts(given: dict[str, Any]) -> ChangeFacts:
         changes["caller"] = Caller.parse(changes["caller"])
     if "replicas" in changes:
         changes["replicas"] = tuple((arn, policy(statements)) for arn, statements in changes["replicas"])
+    if "primary" in changes:
+        changes["primary"] = policy(changes["primary"])
     return ChangeFacts(**changes)
 
 

@@ -6,15 +6,15 @@ import gzip
 import json
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keytrail import query as kql
-from keytrail.cloudtrail import CATALOGUE, Document, ReadLimits, Record, inflate, read_items
+from keytrail.cloudtrail import CATALOGUE, Document, ReadLimits, Record, event_time, identity, inflate, read_items
 from keytrail.detect import alert_id
-from keytrail.search import Options, Pattern, Result, dispatch
+from keytrail.search import Literal, Options, Pattern, Result, Sighting, dispatch, strings_of
 from keytrail.search.examine import Examiner
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,6 +165,98 @@ def compressed(data: bytes, members: int) -> bytes:
         return data
     step = max(1, len(data) // members)
     return b"".join(gzip.compress(data[at : at + step], 1) for at in range(0, len(data), step))
+
+
+WANTED = [
+    "PutKeyPolicy", "Decrypt", "AKIA1", "eu-west-1", "111122223333", "x\"PutKeyPolicy\"", "/", "", "none", "\U0001f511",
+    "2026-01-01T00:00:00Z", "\x00\x1f\x7f", "\\", '{"eventName":"PutKeyPolicy"}', "kms.amazonaws.com", "eventName",
+    "absent",
+]  # fmt: skip
+BOUNDS = st.sampled_from([None, None, NOW, NOW + timedelta(hours=1), NOW + timedelta(days=1), NOW + timedelta(days=2)])
+
+LITERALS = st.frozensets(
+    st.builds(Literal, st.sampled_from(WANTED) | st.sampled_from([f"Absent{n}/" for n in range(40)]), BOUNDS, BOUNDS),
+    min_size=1,
+    max_size=40,
+)
+SIGHTINGS = st.lists(
+    st.builds(
+        Sighting,
+        st.sampled_from([("eventName",), ("userIdentity", "accessKeyId"), ("requestParameters", "keyId")]),
+        st.sampled_from(WANTED),
+        st.sampled_from(["111122223333", ""]),
+        BOUNDS.filter(bool),
+    ),
+    max_size=3,
+)
+
+
+def held_by(record: dict[str, object], literals: frozenset[Literal]) -> tuple[str, ...]:
+    """The truth about literals."""
+    strings, moment = set(strings_of(record)), event_time(record)
+    return tuple(sorted({one.value for one in literals if one.value in strings and in_time(moment, one)}))
+
+
+def in_time(moment: datetime | None, one: Literal) -> bool:
+    if moment is None:
+        return one.since is None and one.until is None
+    return (one.since or moment) <= moment and (one.until is None or moment < one.until)
+
+
+def answers(record: dict[str, object], one: Sighting) -> bool:
+    value: object = record
+    for step in one.path:
+        value = value.get(step) if isinstance(value, dict) else None
+    moment = event_time(record)
+    return value == one.value and identity(record).account == one.account and moment is not None and moment < one.before
+
+
+@given(
+    some=st.lists(records(), min_size=0, max_size=5),
+    write=writers(),
+    slashes=st.booleans(),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    wanted=st.lists(LITERALS, min_size=1, max_size=2),
+    queries=QUERIES | st.just([]),
+    sightings=SIGHTINGS,
+    members=st.integers(0, 2),
+    since=BOUNDS,
+    hold=st.sampled_from([64 * 1024**2, 1]),
+    narrow=st.booleans(),
+)
+def test_literals_are_found_as_by_looking_at_every_value_of_every_record(
+    some: list[dict[str, object]],
+    write: Callable[[dict[str, object]], str],
+    slashes: bool,
+    layout: str,
+    wanted: list[frozenset[Literal]],
+    queries: list[str],
+    sightings: list[Sighting],
+    members: int,
+    since: datetime | None,
+    hold: int,
+    narrow: bool,
+) -> None:
+    spelled = [write(record) for record in some]
+    text = LAYOUTS[layout]([one.replace("/", "\\/") for one in spelled] if slashes else spelled)
+    stored = compressed(text.encode("utf-8", "surrogatepass"), members)
+    options = Options(limits=ReadLimits(hold_bytes=hold), since=since)
+    patterns = [Pattern(f"q{n}", query) for n, query in enumerate(queries)]
+    patterns += [Pattern(f"l{n}", literals=one) for n, one in enumerate(wanted)]
+    compiled = [kql.compile(query, CATALOGUE, now=NOW) for query in queries]
+    truth, seen = [], set()
+    for item in read_items(inflate([stored], "f", options.limits), "f", options.limits):
+        if isinstance(item, Record) and in_time(event_time(item.data), Literal("", since)):
+            data, document = item.data, Document(item.data)
+            truth += [(n, alert_id(f"q{n}", data), ()) for n, one in enumerate(compiled) if one.matches(document)]
+            found = [(len(queries) + n, alert_id(f"l{n}", data), held_by(data, one)) for n, one in enumerate(wanted)]
+            truth += [one for one in found if one[2]]
+            seen |= {n for n, one in enumerate(sightings) if answers(data, one)}
+    result = Result()
+    examiner = Examiner(dispatch(patterns, now=NOW, narrow=narrow, sightings=sightings), options)
+    examiner.examine([stored], "f", result)
+    assert [(match.pattern, match.id, match.literals) for match in result.matches] == truth
+    assert result.seen == seen
 
 
 def every_query_on_every_record(stored: bytes, queries: list[str], options: Options) -> list[tuple[int, str]]:

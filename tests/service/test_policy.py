@@ -79,6 +79,7 @@ def test_the_last_two_count_by_event_time_wherever_they_lie(tmp_path: Path) -> N
     assert "PutKeyPolicy at 2026-03-02T08:00:00Z" in change.before.origin
     assert "arn:aws:iam::111122223333:user/ada" in change.after.origin
     assert "PutKeyPolicy-3" in change.after.origin
+    assert change.time == datetime(2026, 3, 3, 8, tzinfo=UTC)
     assert (change.account, change.complete, change.notes) == (OWNER, True, ())
 
 
@@ -126,13 +127,24 @@ def test_the_event_that_creates_a_key_has_nothing_before_it(tmp_path: Path) -> N
         [],
         [event("PutKeyPolicy", 1, {"omitted": True, "originalSize": 104211, "reason": "requestParameters too large"})],
         [event("PutKeyPolicy", 1, None)],
+        [put(1, policy(OWNER)), event("PutKeyPolicy", 1, None, eventTime="2026-03-01T09:00:00Z", eventID="later")],
         [event("CreateKey", 1, None, {"keyMetadata": {"arn": KEY}})],
         [event("CreateKey", 1, {"omitted": True}, {"keyMetadata": {"arn": KEY}})],
         [put(1, "{not json")],
         [put(1, '{"Statement": {"Effect": "Maybe"}}')],
         [created(1, userIdentity={"type": "AWSService", "invokedBy": "kms.amazonaws.com"})],
     ],
-    ids=["nothing", "omitted", "null", "created-null", "created-omitted", "not-json", "no-policy", "replica"],
+    ids=[
+        "nothing",
+        "omitted",
+        "null",
+        "known-and-null",
+        "created-null",
+        "created-omitted",
+        "not-json",
+        "no-policy",
+        "replica",
+    ],
 )
 def test_a_policy_before_that_is_not_known_is_never_taken_for_none(tmp_path: Path, before: list[object]) -> None:
     change = find(tmp_path, [*before, put(2, policy(OTHER))])

@@ -12,7 +12,8 @@ import pytest
 
 from keytrail.cloudtrail.records import ReadLimits
 from keytrail.errors import SettingsError
-from keytrail.settings import Settings, check, describe, find_config, load_settings, template
+from keytrail.investigate.limits import Limits
+from keytrail.settings import Settings, accounts_place, check, describe, find_config, load_settings, template
 from keytrail.settings.load import looks_secret, sections
 
 
@@ -70,6 +71,11 @@ def test_defaults_of_reading_are_the_limits_of_the_reader() -> None:
     assert Settings().reading.model_dump() == asdict(ReadLimits())
 
 
+def test_defaults_of_investigate_are_the_limits_of_an_investigation() -> None:
+    limits = asdict(Limits())
+    assert Settings().investigate.model_dump(include=set(limits)) == limits
+
+
 def test_the_file_is_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_config() is None
     home = write("", tmp_path / "config" / "keytrail" / "keytrail.toml")
@@ -117,6 +123,10 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path, monkeypatch: py
         ),
         ("[aws]\nread_timeout_seconds = 0\n", "2:1", "aws.read_timeout_seconds: 0", "A number above 0 to 3600"),
         ("[geoip]\ndatabases = 5\n", "2:1", "geoip.databases: 5 is not allowed", "A list of paths"),
+        ("[investigate]\nenabled = 'no way'\n", "2:1", "investigate.enabled: 'no way'", "Either true or false"),
+        ("[investigate]\nmax_acts = 0\n", "2:1", "investigate.max_acts: 0", "from 1 to 10000"),
+        ("[investigate]\nsnapshots = 'x'\ninventory = 5\n", "3:1", "investigate.inventory: 5", "A path"),
+        ("[accounts]\nfile = ''\n", "2:1", "accounts.file: '' is not allowed: no file is called so", "A path"),
         ("[scan]\njobs =\n", "2:7", "not TOML", "key = value"),
         ("[scan]\njobs = 1\njobs = 2\n", "3:9", "not TOML", "key = value"),
         ("[scan", "1:6", "not TOML", "key = value"),
@@ -137,7 +147,10 @@ def test_check_lists_every_error_in_order_and_load_counts_them() -> None:
         load_settings()
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe", b"[scan]\njobs = 1 # \xff\n", b"#" * 2_000_000])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\xfe", b"[scan]\njobs = 1 # \xff\n", b"#" * 2_000_000, b"a = " + b"[" * 9_000, b"a = " + b"1" * 9_000],
+)
 def test_files_that_are_no_settings_are_settings_errors(data: bytes) -> None:
     path = Path("keytrail.toml")
     path.write_bytes(data)
@@ -160,7 +173,9 @@ def test_variables_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("value", [f"a.mmdb{os.pathsep}b.mmdb", '["a.mmdb", "b.mmdb"]'])
 def test_a_list_in_a_variable(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYTRAIL_GEOIP__DATABASES", value)
-    assert load_settings().geoip.databases == (Path("a.mmdb"), Path("b.mmdb"))
+    monkeypatch.setenv("KEYTRAIL_INVESTIGATE__SNAPSHOTS", value)
+    settings = load_settings()
+    assert settings.geoip.databases == settings.investigate.snapshots == (Path("a.mmdb"), Path("b.mmdb"))
 
 
 def test_a_bad_list_in_a_variable_is_a_settings_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +201,7 @@ def test_the_template_is_valid_names_everything_and_holds_the_defaults(tmp_path:
     assert {name: set(table) for name, table in tree.items()} == {
         name: set(model.model_fields) for name, model in sections().items()
     }
-    tree["aws"] = {key: value for key, value in tree["aws"].items() if value != ""}
+    tree = {name: {key: value for key, value in table.items() if value != ""} for name, table in tree.items()}
     assert Settings(**tree) == Settings()
 
 
@@ -198,6 +213,21 @@ def test_every_setting_is_described_and_bounded() -> None:
         for key, field in model.model_fields.items():
             if field.annotation in (int, float):
                 assert len(field.metadata) == 2, f"{key} has no range"
+
+
+def test_the_accounts_file_is_the_named_one_or_that_beside_the_settings_or_here(tmp_path: Path) -> None:
+    config = write("", tmp_path / "etc" / "keytrail.toml")
+    assert load_settings().accounts.file is None
+    assert accounts_place(load_settings()) == Path("accounts.toml")
+    assert accounts_place(load_settings(config=config), config) == tmp_path / "etc" / "accounts.toml"
+    here = write("", Path("accounts.toml"))
+    assert load_settings().accounts.file == load_settings(config=config).accounts.file == here
+    beside = write("", tmp_path / "etc" / "accounts.toml")
+    assert load_settings(config=config).accounts.file == beside
+    write("[accounts]\nfile = 'trust.toml'\n", config)
+    settings = load_settings(config=config)
+    assert settings.accounts.file == accounts_place(settings, config) == Path("trust.toml")
+    assert Settings().accounts.file is None
 
 
 def test_secrets_are_not_shown() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keytrail.cli import colour, exits
-from keytrail.cli.commands import config, policy, query, rules, scan, simulate
+from keytrail.cli.commands import accounts, config, investigate, policy, query, rules, scan, simulate
 from keytrail.cli.running import DEBUG, Commands
 
 # Rich in help and errors would take a third of the time that --help may take; it is loaded where it draws.
@@ -53,6 +53,7 @@ def root(
 
 # The short help is what the list of commands says; a command's own --help has more.
 app.command("scan", short_help="Run detection rules over CloudTrail archives.")(scan.scan)
+app.command("investigate", short_help="Answer one alert about a key policy in full.")(investigate.investigate)
 app.command("query", short_help="Print the events that match a KQL query.")(query.query)
 app.command("ecs", short_help="Print every event as an ECS document.")(query.ecs)
 app.command("simulate", short_help="Write an example archive with an attack in it.")(simulate.simulate)
@@ -74,6 +75,16 @@ policy_app.command("explain", short_help="Show who can do what by a policy.")(po
 policy_app.command("lint", short_help="Check a policy for what is odd about it.")(policy.lint)
 policy_app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
 app.add_typer(policy_app, name="policy")
+
+accounts_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="List, approve and revoke the outside accounts that may be let in.",
+)
+accounts_app.command("list", short_help="List the organisation's and the approved accounts.")(accounts.list_accounts)
+accounts_app.command("approve", short_help="Approve an outside account, or renew it.")(accounts.approve)
+accounts_app.command("revoke", short_help="Take back the approval of an account.")(accounts.revoke)
+app.add_typer(accounts_app, name="accounts")
 
 config_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Write, check and show settings.")
 config_app.command("init", short_help="Write a settings file that explains every setting.")(config.init)

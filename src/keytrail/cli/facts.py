@@ -16,7 +16,8 @@ EVENT_COLUMNS = (
     "actor_account", "account", "region", "source", "user_agent", "event_id",
 )  # fmt: skip
 ALERT_COLUMNS = (
-    "time", "severity", "risk_score", "rule", "rule_id", "attack", *EVENT_COLUMNS[1:], "alert_id",
+    "time", "severity", "risk_score", "rule", "rule_id", "attack", *EVENT_COLUMNS[1:], "alert_id", "verdict", "score",
+    "summary",
 )  # fmt: skip
 
 EVENT_TABLE = (
@@ -30,11 +31,15 @@ EVENT_TABLE = (
 ALERT_TABLE = (
     Column("clock", "TIME (UTC)", usual=19, rigid=True),
     Column("severity", "SEVERITY", usual=8, rigid=True, styled=True),
+    Column("verdict", "VERDICT", usual=9, rigid=True, styled=True),
     Column("rule", "RULE", usual=30, share=20),
     Column("key", "KEY / RESOURCE", usual=36, share=9),
     Column("actor", "WHO", usual=24, share=14, middle=True),
     Column("origin", "FROM", usual=15, share=24),
 )
+
+VERDICTS = {"malicious": "malicious", "review": "review", "expected": "expected", "no_effect": "no effect"}
+"""The verdicts of investigations, as people read them."""
 
 # Where a request names what it acts on, when the event lists no resources.
 _TARGETS = ("keyId", "aliasName", "secretId", "bucketName", "functionName", "roleName", "userName", "groupName", "name")
@@ -82,6 +87,17 @@ def alert_facts(alert: Json) -> Facts:
         "rule_id": text_at(alert, "kibana.alert.rule.rule_id"),
         "attack": " ".join(attack_ids(value_at(alert, "kibana.alert.rule.threat"))),
         "alert_id": text_at(alert, "kibana.alert.uuid"),
+        **_investigation_facts(alert.get("keytrail.investigation")),
+    }
+
+
+def _investigation_facts(found: object) -> Facts:
+    told = found if isinstance(found, Mapping) else {}
+    verdict = _text(told.get("verdict"))
+    return {
+        "verdict": VERDICTS.get(verdict, verdict),
+        "score": _text(told.get("score")),
+        "summary": _text(told.get("summary")),
     }
 
 

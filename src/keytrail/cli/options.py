@@ -11,7 +11,7 @@ import typer
 
 from keytrail.cli import colour
 from keytrail.cli.colour import ColourMode
-from keytrail.cli.output import Format
+from keytrail.cli.output import AlertFormat, Format
 
 if TYPE_CHECKING:
     from keytrail.settings import Settings
@@ -83,6 +83,14 @@ OutputFormat = Annotated[
         "--format", help="Default: by the suffix of -o; else table on a terminal, ndjson in a pipe.", show_default=False
     ),
 ]
+AlertOutput = Annotated[
+    AlertFormat | None,
+    typer.Option(
+        "--format",
+        help="Default: by the suffix of -o; else table on a terminal, ndjson in a pipe. html and markdown are reports.",
+        show_default=False,
+    ),
+]
 OutputFile = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write the results to this file.", show_default=False),
@@ -113,6 +121,34 @@ RoleArn = Annotated[
 EndpointUrl = Annotated[
     str | None,
     typer.Option("--endpoint-url", metavar="URL", help="Another server that speaks S3.", show_default=False),
+]
+Organisation = Annotated[
+    str | None,
+    typer.Option(
+        "--org", metavar="ID", help="The organisation, instead of the one in accounts.toml.", show_default=False
+    ),
+]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID", help="An account that is trusted besides those of accounts.toml; repeatable.", show_default=False
+    ),
+]
+AccountsFile = Annotated[
+    str | None,
+    typer.Option("--accounts", metavar="FILE", help="Who is trusted: another accounts.toml.", show_default=False),
+]
+InventoryFile = Annotated[
+    str | None,
+    typer.Option(
+        "--inventory", metavar="FILE", help="Who owns which key or resource: CSV or JSON.", show_default=False
+    ),
+]
+Snapshots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--snapshots", metavar="PATH", help="A file or folder of exported key policies; repeatable.", show_default=False
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, summary or notes; errors and warnings stay.")]
 Colour = Annotated[
@@ -148,3 +184,22 @@ def source_flags(
         "aws.role_arn": role_arn,
         "aws.endpoint_url": endpoint_url,
     }
+
+
+def investigation_flags(
+    accounts: str | None, inventory: str | None, snapshots: Sequence[str] | None
+) -> dict[str, object]:
+    """Return the flags of commands that investigate, by the names of the settings that they replace."""
+    return {
+        "accounts.file": accounts,
+        "investigate.inventory": inventory,
+        "investigate.snapshots": tuple(snapshots) if snapshots else None,
+    }
+
+
+def trusted(org: str | None, trust: Sequence[str] | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return --org and --trust after checking what they say. Raises UsageError."""
+    from keytrail.service.policy import account_id, organisation_id
+
+    organisation = organisation_id(org) if org is not None else None
+    return organisation, tuple(account_id(one, "--trust") for one in trust or ())

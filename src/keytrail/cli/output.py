@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from keytrail.cli.facts import Facts
 from keytrail.cli.table import Column, lines
@@ -23,7 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Format(StrEnum):
-    """The values of `--format`."""
+    """The values of `--format` of commands that print events."""
 
     TABLE = "table"
     JSON = "json"
@@ -31,26 +31,61 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-SUFFIXES = {".json": Format.JSON, ".ndjson": Format.NDJSON, ".jsonl": Format.NDJSON, ".csv": Format.CSV}
+class AlertFormat(StrEnum):
+    """The values of `--format` of a scan: also reports, for people and for tickets."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    HTML = "html"
+    MARKDOWN = "markdown"
 
 
-def choose_format(asked: Format | None, path: str | None) -> Format:
-    """Return the format asked for; else that of the file's suffix; else a table on a terminal and NDJSON in a pipe.
+class PageFormat(StrEnum):
+    """The values of `--format` of `investigate`."""
 
-    Raises OutputError for a suffix that names no format.
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+    MARKDOWN = "markdown"
+
+
+SUFFIXES = {
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".txt": "text",
+}
+"""The format that the suffix of a file's name asks for."""
+
+_Form = TypeVar("_Form", Format, AlertFormat, PageFormat)
+
+
+def choose_format(asked: _Form | None, path: str | None, forms: type[_Form]) -> _Form:
+    """Return the format asked for; else that of the file's suffix; else that for people, or machines in a pipe.
+
+    For people is a table or text, for machines NDJSON or JSON. Raises OutputError for a suffix that names no format.
     """
     if asked is not None:
         return asked
+    known = {form.value for form in forms}
     if to_stdout(path):
-        return Format.TABLE if sys.stdout.isatty() else Format.NDJSON
+        people, machines = ("table", "ndjson") if "table" in known else ("text", "json")
+        return forms(people if sys.stdout.isatty() else machines)
     assert path is not None
-    try:
-        return SUFFIXES[Path(path).suffix.lower()]
-    except KeyError:
-        raise OutputError(
-            f"the name {path!r} does not say which format is wanted",
-            advice=f"add --format, or end the name in {', '.join(SUFFIXES)}",
-        ) from None
+    found = SUFFIXES.get(Path(path).suffix.lower())
+    if found in known:
+        return forms(found)
+    suffixes = [suffix for suffix, form in SUFFIXES.items() if form in known]
+    raise OutputError(
+        f"the name {path!r} does not say which format is wanted",
+        advice=f"add --format, or end the name in {', '.join(suffixes)}",
+    )
 
 
 def to_stdout(path: str | None) -> bool:

@@ -42,17 +42,25 @@ def diff_text(found: PolicyDiff, *, colour: bool = False, statements: bool = Tru
     """Return the page, safe to show."""
     lines = [paint(line, "header", on=colour) for line in wrapped(answer(found))]
     lines += ["", *_compared(found)]
-    comparison = found.comparison
-    if comparison is not None:
-        gains, losses = grouped(comparison.gains), grouped(comparison.losses)
-        lines += _section("Gained", _changes(gains, found, gained=True), colour)
-        lines += _section("Lost", _changes(losses, found, gained=False), colour)
-        lines += _section("Findings", _findings(comparison.findings, colour), colour)
-        lines += _section("From outside, now", _outside(comparison, found), colour)
-    lines += _section("Not certain", _uncertain(found), colour)
+    lines += change_sections(found, colour=colour)
+    if found.comparison is not None:
+        lines += section("Findings", findings_lines(found.comparison.findings, colour), colour)
+        lines += section("From outside, now", _outside(found.comparison, found), colour)
+    lines += section("Not certain", _uncertain(found), colour)
     if statements:
-        lines += _section("Difference of the statements", statements_diff(found, colour=colour), colour)
+        lines += section("Difference of the statements", statements_diff(found, colour=colour), colour)
     return "\n".join(lines)
+
+
+def change_sections(found: PolicyDiff, *, colour: bool = False) -> list[str]:
+    """Return who gained and who lost what, safe to show; nothing when that is not known."""
+    if found.comparison is None:
+        return []
+    gains, losses = grouped(found.comparison.gains), grouped(found.comparison.losses)
+    return [
+        *section("Gained", _changes(gains, found, gained=True), colour),
+        *section("Lost", _changes(losses, found, gained=False), colour),
+    ]
 
 
 def grouped(changes: Iterable[Change]) -> list[Group]:
@@ -144,7 +152,7 @@ def _condition(changes: Iterable[Change], party: _Party) -> str:
 
 
 def _names(classes: Iterable[PrincipalClass], found: PolicyDiff) -> str:
-    return words.joined(words.some(words.callers(classes, found.account, found.trusted), 3))
+    return words.joined(words.some(words.callers(classes, found.account, found.standing), 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,7 @@ def _outsiders(accounts: Sequence[str], found: PolicyDiff) -> str:
     if "*" in accounts:
         return "anyone in any AWS account"
     names = [
-        f"organisation {one[4:]}" if one.startswith("org:") else words.account_name(one, found.account, found.trusted)
+        f"organisation {one[4:]}" if one.startswith("org:") else words.account_name(one, found.account, found.standing)
         for one in accounts
     ]
     return words.joined(words.some(names, 4))
@@ -229,7 +237,7 @@ def _changes(groups: Sequence[Group], found: PolicyDiff, *, gained: bool) -> Ite
 
 def _change(group: Group, found: PolicyDiff, *, gained: bool) -> Iterator[str]:
     one, sign = group.first, "+" if gained else "-"
-    names = words.some(words.callers(group.classes, found.account, found.trusted), 6)
+    names = words.some(words.callers(group.classes, found.account, found.standing), 6)
     head = words.joined(names) + ("" if one.proof == "witnessed" else " (possible, not proved)")
     yield from wrapped(head, first=f"  {sign} ", rest="    ")
     yield from field("can" if gained else "could", _actions(one.actions))
@@ -289,7 +297,8 @@ def _outside(comparison: Comparison, found: PolicyDiff) -> Iterator[str]:
         yield from wrapped(f"{who} can use the key{public}{doubt}", first="  ", rest="  ")
 
 
-def _findings(findings: Sequence[Finding], colour: bool) -> Iterator[str]:
+def findings_lines(findings: Sequence[Finding], colour: bool) -> Iterator[str]:
+    """Yield findings, safe to show, the first ones in full."""
     for one in findings[: 2 * SHOWN]:
         severity = paint(one.severity, one.severity, on=colour) + " " * (_LABEL - len(one.severity))
         title = f"{one.id}  {one.title}{', standing' if one.standing else ''}"
@@ -313,7 +322,8 @@ def _uncertain(found: PolicyDiff) -> Iterator[str]:
 # -- layout ---------------------------------------------------------------------------------------------------------
 
 
-def _section(title: str, body: Iterable[str], colour: bool) -> list[str]:
+def section(title: str, body: Iterable[str], colour: bool) -> list[str]:
+    """Return a titled part of a page, of lines made safe; nothing when there are none."""
     lines = list(body)
     return ["", paint(title, "header", on=colour), *lines] if lines else []
 

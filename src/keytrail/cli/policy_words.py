@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _COMPARISONS = {
     "DateGreaterThan": "is after", "DateGreaterThanEquals": "is not before", "IpAddress": "is in",
     "NotIpAddress": "is not in",
 }  # fmt: skip
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _KINDS = {"user": "user", "role": "role", "federated-user": "federated user"}
 
 
@@ -117,8 +119,8 @@ def _its(phrase: str) -> str:
     }.get(phrase, phrase.format("it"))
 
 
-def callers(classes: Iterable[PrincipalClass], owner: str, trusted: Collection[str] = ()) -> list[str]:
-    """Return who is meant, whole accounts before single identities.
+def callers(classes: Iterable[PrincipalClass], owner: str, standing: Mapping[str, str] = _NOTHING) -> list[str]:
+    """Return who is meant, whole accounts before single identities. `standing` is what to say of accounts.
 
     A class is a set of callers that the policies do not tell apart; an account is the sum of some.
     """
@@ -128,7 +130,7 @@ def callers(classes: Iterable[PrincipalClass], owner: str, trusted: Collection[s
     singles = by_account.pop(None, [])
     found = []
     for account, members in by_account.items():
-        whose = account_name(account or "", owner, trusted)
+        whose = account_name(account or "", owner, standing)
         root = any(one.sort == "root" for one in members)
         others = [one for one in members if one.sort == "other"]
         if root and others:
@@ -148,16 +150,20 @@ def callers(classes: Iterable[PrincipalClass], owner: str, trusted: Collection[s
     for one in singles:
         if one.sort == "stranger":
             continue
-        whose = account_name(one.account, owner, trusted) if one.account else ""
+        whose = account_name(one.account, owner, standing) if one.account else ""
         found.append(_identity(one, "" if one.account == owner else whose))
     return list(dict.fromkeys(found))
 
 
-def account_name(account: str, owner: str, trusted: Collection[str] = ()) -> str:
-    """Return how an account is called: the key's own, a trusted or another one."""
+def account_name(account: str, owner: str, standing: Mapping[str, str] = _NOTHING) -> str:
+    """Return how an account is called: the key's own, or another one, with what there is to say of it.
+
+    >>> account_name("777788889999", "111122223333", {"777788889999": "approved until 2027-04-06"})
+    'account 777788889999 (approved until 2027-04-06)'
+    """
     if account == owner:
         return f"this account ({account})"
-    return f"account {account}" + (" (trusted)" if account in trusted else "")
+    return f"account {account}" + (f" ({standing[account]})" if account in standing else "")
 
 
 def _identity(one: PrincipalClass, whose: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
+from keytrail.cli.facts import VERDICTS
 from keytrail.cli.numbers import count, duration, size
 from keytrail.text import for_terminal, shorten
 
@@ -34,14 +35,19 @@ def _alerts(stats: Stats, colour: bool) -> Iterator[str]:
         yield f"  {number:>{digits},}  {for_terminal(shorten(name, 100))}"
     if len(ranked) > LISTED:
         yield f"  and {count(len(ranked) - LISTED, 'more rule')}"
+    if stats.by_verdict:
+        verdicts = (
+            paint(f"{number:,} {VERDICTS[one]}", VERDICTS[one], on=colour) for one, number in stats.by_verdict.items()
+        )
+        took = duration(stats.investigating_seconds)
+        yield f"Investigated {count(sum(stats.by_verdict.values()), 'alert')} in {took}: {', '.join(verdicts)}"
 
 
 def _reading(stats: Stats) -> Iterator[str]:
     volume = f"{size(stats.stored_bytes)} stored, {size(stats.inflated_bytes)} inflated"
-    took = f"{count(stats.objects, 'file')} ({volume}) in {duration(stats.elapsed_seconds)}"
-    rate = (
-        f": {size(stats.inflated_bytes / stats.elapsed_seconds)}/s" if stats.elapsed_seconds and stats.objects else ""
-    )
+    seconds = stats.elapsed_seconds - stats.investigating_seconds
+    took = f"{count(stats.objects, 'file')} ({volume}) in {duration(seconds)}"
+    rate = f": {size(stats.inflated_bytes / seconds)}/s" if seconds > 0 and stats.objects else ""
     # The others were ruled out by their bytes, without being parsed or counted.
     yield f"Scanned {took}{rate}; {count(stats.records_read, 'event')} looked at closely"
     left_out = [

@@ -20,6 +20,8 @@ JsonObject = dict[str, object]
 SCHEMA_VERSION = 1
 
 Verdict = Literal["malicious", "review", "expected", "no_effect"]
+VERDICTS: tuple[Verdict, ...] = ("malicious", "review", "expected", "no_effect")
+"""Gravest first."""
 BeforeStatus = Literal["known", "default", "none", "unknown", "gap"]
 
 
@@ -58,7 +60,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name of the key. `current` is False when it was moved or deleted before the change."""
+    """A name of the key, and the event that gave (or, where that is not there, took) it.
+
+    `current` tells whether it was the key's at the time of the change.
+    """
 
     name: str
     time: datetime
@@ -79,7 +84,10 @@ class InventoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What the events before and after the change tell of the key; None and empty where they are silent."""
+    """What the events before and after the change tell of the key; None and empty where they are silent.
+
+    `state` is that at the time of the change, `state_now` what later events made of it.
+    """
 
     arn: str
     arn_source: str
@@ -90,6 +98,7 @@ class KeyFacts:
     aliases: tuple[Alias, ...] = ()
     siblings: tuple[str, ...] = ()
     state: Fact | None = None
+    state_now: Fact | None = None
     origin: Fact | None = None
     spec: Fact | None = None
     usage: Fact | None = None
@@ -162,9 +171,11 @@ class ComparedChange:
     """The change of the policy as a whole: both versions, what is proved about them, and what the events around say.
 
     `comparison` is None when the policy after it is not known. `baseline` says what `after` was compared with:
-    "before", or "nothing" when no earlier policy is known or there was none. `refused_before` are the ids of events
-    that tried the same change and were refused, `reverted_by` that of a change that gave the policy before back within
-    the hour, `reverted_at` its time, `in_force_until` the time of the next change.
+    "before" (of status "gap": the last that is known), or "nothing" when no earlier policy is known or there was none.
+    `history` holds the versions around the change, `history_total` counts all. `refused_before` are the ids of events
+    that tried the same change and were refused, the last ones of `refused_total`; `reverted_by` that of a change that
+    gave the policy before back within the hour, `reverted_at` its time, `in_force_until` the time of the next change.
+    `owner` is the key's account.
     """
 
     before: PolicyVersion
@@ -177,6 +188,9 @@ class ComparedChange:
     reverted_at: datetime | None = None
     in_force_until: datetime | None = None
     notes: tuple[str, ...] = ()
+    history_total: int = 0
+    refused_total: int = 0
+    owner: str = ""
 
 
 # Accounts -----------------------------------------------------------------------------------------------------------
@@ -206,11 +220,12 @@ class AccountFact:
 
 @dataclass(frozen=True, slots=True)
 class DataAtStake:
-    """A resource that was seen to be protected by the key, from the events before the change.
+    """A resource that was seen to be protected by the key, from the events before the change; a row for each context.
 
-    `basis`: "encryption_context" (the context of successful calls names it), "request" (a call named the key for it,
+    `resource` is an ARN where one can be told; account and Region are the key's where a context does not name them.
+    `basis`: "encryption_context" (the context of successful uses names it), "request" (a call named the key for it,
     such as CreateVolume with kmsKeyId), "inferred" (put together from something weaker, see `note`). `count` is the
-    number of uses.
+    number of successful calls that named it, uses of the key and grants; `example` the id of the last one.
     """
 
     service: str
@@ -221,19 +236,56 @@ class DataAtStake:
     count: int
     first: datetime
     last: datetime
-    principals: tuple[str, ...]
+    principals: Capped[str]
     operations: tuple[str, ...]
     example: str
     note: str = ""
     inventory: tuple[InventoryEntry, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DataSummary:
+    """Rows of `DataAtStake` taken together: the objects of a bucket, the versions of a secret. `contexts` of them."""
+
+    service: str
+    kind: str
+    resource: str
+    contexts: int
+    count: int
+    first: datetime
+    last: datetime
+    inventory: tuple[InventoryEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StakedData(Capped[DataAtStake]):
+    """The data at stake, most used first, and what a reader wants to see before it.
+
+    `summary` is by bucket, secret, table and so on; `by_service` counts the distinct resources of each service.
+    `complete` is False when the key has more calls than were kept, so that every count is at least what it says.
+    """
+
+    summary: Capped[DataSummary] = field(default_factory=Capped)
+    by_service: Mapping[str, int] = field(default_factory=dict)
+    complete: bool = True
+
+
 # People and acts ----------------------------------------------------------------------------------------------------
+
+ActKind = Literal[
+    "policy", "grant", "key", "role", "identity", "sign-in", "logging", "share", "data", "other", "look", "use"
+]
+"""What an act was about. policy: a key's policy; grant: a grant on a key; key: anything else done to a key; role: a
+role was assumed; identity: users, roles, their policies and access keys; logging: logging and other defences; share:
+who may reach something that is no key; data: data, or a copy of it; look: looking around; use: a key was used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One event of the surroundings, said in a sentence. `about` is the principal it concerns, if not `who`."""
+    """One event of the surroundings, said in a sentence without its subject: "assumed the role Admin".
+
+    `who` is the caller as the record names it, `about` the principal it concerns, if that is another.
+    """
 
     time: datetime
     event_id: str
@@ -245,14 +297,19 @@ class Act:
     address: str
     outcome: Literal["success", "failure"]
     error: str
-    kind: str
+    kind: ActKind
     sentence: str
     about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Whether something had been seen before the change; None where that is no question (a service's address)."""
+    """Whether something of the actor's had been seen earlier than the hours around the change.
+
+    What the actor did in these hours to prepare the change makes nothing known. None where it is no question (a
+    service's address, a key that is no older) or nobody can tell: what the store holds from before is shorter than
+    these hours.
+    """
 
     value: str
     before_on_key: bool | None
@@ -266,10 +323,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who made the change. `access_key_first_seen` is the earliest event with the key; its age is from there.
+    """Who made the change. `access_key_first_seen` is the earliest event that names it; its age is from there.
 
-    `role_assumed_by` is the AssumeRole (or federation) event that opened the session, `chain` who opened it, backwards.
-    `acts` are its other acts within the hours around, by time.
+    `chain` tells backwards who opened the session: the AssumeRole, federation or sign-in that gave the actor its
+    access key, then what gave that caller its own. `acts` are the acts within the hours around by the same access
+    key or session, or from the same address, by time; of many, the telling ones are kept. `acts_by_others` of them are
+    from the address alone, by credentials that nothing links to the actor's: who that is, `who` of the act says.
+    `mfa` is None where the record does not say. `before_on_key` is about the principal, and like `Seen`.
+    `account_seen_since` is the store's first event of the key's account, in any Region: nothing was seen before.
     """
 
     who: str
@@ -282,18 +343,23 @@ class Actor:
     address: Seen
     agent: Seen
     access_key: str
-    access_key_kind: Literal["long-term", "temporary", "none"]
+    access_key_kind: Literal["long-term", "temporary", "unknown", "none"]
     access_key_first_seen: datetime | None
     access_key_age_seconds: int | None
-    before_on_key: bool
+    before_on_key: bool | None
+    account_seen_since: datetime | None
     chain: tuple[Act, ...]
     acts: Capped[Act]
-    acts_by_kind: Mapping[str, int] = field(default_factory=dict)
+    acts_by_kind: Mapping[ActKind, int] = field(default_factory=dict)
+    acts_by_others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant on the key: to whom, for what, by which event; `ended_by` the event that revoked or retired it."""
+    """A grant on the key: to whom, for what, by which event; `ended_by` the event that revoked or retired it.
+
+    `retiring` may retire it besides the grantee. `created_by` and `grantee` are principals, as policies name them.
+    """
 
     grant_id: str
     grantee: str
@@ -301,16 +367,33 @@ class Grant:
     created: datetime
     event_id: str
     created_by: str
+    retiring: str = ""
     constraints: JsonObject = field(default_factory=dict)
     ended_by: str | None = None
     ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Uses of one kind with no long pause and no change of the policy between them; `event_id` is the first one's.
+
+    `after_revert`: a later policy did not allow them.
+    """
+
+    first: datetime
+    last: datetime
+    event_id: str
+    count: int
+    after_revert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Uses of the key after the change by a principal that gained access, outside what the policy before allowed.
 
-    `in_force` counts those while the change was in force, `after_revert` later ones (by a grant, or another way in).
+    `action` is "kms:" and the event's name. `in_force` counts those while the change was in force, `after_revert`
+    later ones (by a grant, or another way in). `resources` are what their encryption contexts name. `also_before`: the
+    principal made such uses before the change too, under an earlier policy or by a grant.
     """
 
     principal: str
@@ -322,16 +405,23 @@ class Usage:
     last: datetime
     event_ids: Capped[str]
     resources: Capped[str]
+    runs: Capped[Run] = field(default_factory=Capped)
+    also_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PrincipalActivity:
-    """What the events tell of one principal that gained access. Acts by kind, each list by time."""
+    """What the events tell of one principal that gained access. Acts by kind, each list by time.
+
+    `policies_attached` are all acts that gave it powers or opened ways to act as it: policies, trust, access keys. Of
+    many acts those nearest to the change are listed.
+    """
 
     principal: str
     created: tuple[Act, ...] = ()
     assumed: Capped[Act] = field(default_factory=Capped)
     policies_attached: tuple[Act, ...] = ()
+    policies_attached_total: int = 0
     uses: tuple[Usage, ...] = ()
     grants: tuple[Grant, ...] = ()
     data_access: Capped[Act] = field(default_factory=Capped)
@@ -342,7 +432,8 @@ class RelatedActivity:
     """What the principals that gained access did and what was done to them; grants that outlive the change.
 
     `uses` and `surviving_grants` are over all principals: the uses of gained access (P31), and grants to principals
-    that this change shut out, never revoked (P30).
+    that this change shut out, never revoked (P30). `grants_since` were made to or by principals that gained or other
+    accounts. `used_event_ids` are those that `uses` name, together. The totals count what is not listed as well.
     """
 
     principals: Capped[PrincipalActivity]
@@ -350,6 +441,9 @@ class RelatedActivity:
     grants_since: tuple[Grant, ...]
     surviving_grants: tuple[Grant, ...]
     used_event_ids: tuple[str, ...]
+    uses_total: int = 0
+    grants_since_total: int = 0
+    surviving_grants_total: int = 0
 
 
 # The whole ----------------------------------------------------------------------------------------------------------
@@ -371,7 +465,10 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why the verdict is what it is: a sentence, the points it adds to or takes from the score, its evidence."""
+    """Why the verdict is what it is: a sentence, the points it adds to or takes from the score, its evidence.
+
+    `findings` are ids of findings, `event_ids` the first of the events that show it.
+    """
 
     code: str
     sentence: str
@@ -382,7 +479,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict, with its reasons by weight, and what would change it."""
+    """The verdict, with its reasons by weight, and what would change it.
+
+    `score` is the sum of the reasons' points, within 0 and 100; a change to be reviewed scores 30 at least.
+    """
 
     verdict: Verdict
     score: int
@@ -426,7 +526,7 @@ class Investigation:
     key: KeyFacts
     change: ComparedChange
     accounts: tuple[AccountFact, ...]
-    data_at_stake: Capped[DataAtStake]
+    data_at_stake: StakedData
     actor: Actor
     related: RelatedActivity
     timeline: Capped[TimelineEntry]

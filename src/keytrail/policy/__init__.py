@@ -3,7 +3,7 @@
 from keytrail.policy.assess import assess
 from keytrail.policy.catalogue import Action, Catalogue, ConditionKey, actions_of, catalogue, expand
 from keytrail.policy.evaluate import Decision, Outcome, Part, StatementResult, evaluate
-from keytrail.policy.findings import ChangeFacts, Finding
+from keytrail.policy.findings import SEVERITIES, ChangeFacts, Finding, Found, Severity, listed, powers, step
 from keytrail.policy.lints import Lint, lint
 from keytrail.policy.model import (
     Condition,
@@ -19,6 +19,7 @@ from keytrail.policy.prover import Change, Comparison, compare
 from keytrail.policy.requests import Caller, CallerKind, Request
 
 __all__ = [
+    "SEVERITIES",
     "Action",
     "Caller",
     "CallerKind",
@@ -31,6 +32,7 @@ __all__ = [
     "Decision",
     "Effect",
     "Finding",
+    "Found",
     "KeyPolicy",
     "Lint",
     "Operator",
@@ -40,6 +42,7 @@ __all__ = [
     "PrincipalKind",
     "Qualifier",
     "Request",
+    "Severity",
     "Statement",
     "StatementResult",
     "actions_of",
@@ -49,4 +52,7 @@ __all__ = [
     "evaluate",
     "expand",
     "lint",
+    "listed",
+    "powers",
+    "step",
 ]

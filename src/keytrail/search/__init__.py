@@ -1,21 +1,35 @@
 """Searches over the objects of sources: what can match, the fast passes over bytes, worker processes."""
 
-from keytrail.search.examine import Counts, Match, Options, Result, match_id
+from keytrail.search.examine import Counts, Match, Options, Result, match_id, match_id_of
 from keytrail.search.patterns import Pattern, dispatch
+from keytrail.search.sites import Site, Spans, merge, site_of
+from keytrail.search.spool import Spool
+from keytrail.search.values import Literal, Sighting, strings_of, value_at, within
 from keytrail.search.workers import Listing, Plan, Pool, Sizes, available_cores, run
 
 __all__ = [
     "Counts",
     "Listing",
+    "Literal",
     "Match",
     "Options",
     "Pattern",
     "Plan",
     "Pool",
     "Result",
+    "Sighting",
+    "Site",
     "Sizes",
+    "Spans",
+    "Spool",
     "available_cores",
     "dispatch",
     "match_id",
+    "match_id_of",
+    "merge",
     "run",
+    "site_of",
+    "strings_of",
+    "value_at",
+    "within",
 ]

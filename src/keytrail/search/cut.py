@@ -23,6 +23,7 @@ from keytrail.search.literals import occurrences
 _WRAPPED = (b'"CloudTrailEvent"', b'"eventJson"')
 _RECORDS = b'"Records"'
 _ESCAPE = b"\\u00"
+_SLASH = b"\\/"
 _HEAD = re.compile(rb'\s*(?:(\{\s*"Records"\s*:)|(\[)|(\{))')
 
 
@@ -45,13 +46,12 @@ class Cut:
 
     def holding(self, positions: Iterable[int]) -> list[int]:
         """The indexes of the records in which `positions` of the buffer lie, ascending."""
-        starts, raws = self.starts, self.raws
-        found: set[int] = set()
-        for position in positions:
-            index = bisect_right(starts, position) - 1
-            if index >= 0 and position < starts[index] + len(raws[index]):
-                found.add(index)
-        return sorted(found)
+        return sorted({index for position in positions if (index := self.at(position)) is not None})
+
+    def at(self, position: int) -> int | None:
+        """The index of the record in which a position of the buffer lies, None between records."""
+        index = bisect_right(self.starts, position) - 1
+        return index if index >= 0 and position < self.starts[index] + len(self.raws[index]) else None
 
 
 def needs_slow_reader(buffer: bytes) -> bool:
@@ -60,9 +60,13 @@ def needs_slow_reader(buffer: bytes) -> bool:
     return any(find(buffer, text) >= 0 for text in _WRAPPED)
 
 
-def escapes(buffer: bytes) -> list[int]:
-    """Where an ASCII character is written as an escape, so that a literal may hide: such a record is always read."""
-    return occurrences(buffer, _ESCAPE)
+def escapes(buffer: bytes, *, slashes: bool = False) -> list[int]:
+    """Where an ASCII character is written as an escape, so that a literal may hide: such a record is always read.
+
+    With `slashes` also where a slash is: for literals that hold one.
+    """
+    found = occurrences(buffer, _ESCAPE)
+    return found + occurrences(buffer, _SLASH) if slashes else found
 
 
 def is_lines(buffer: bytes) -> bool:
@@ -129,13 +133,12 @@ def cut(buffer: bytes) -> Cut | None:
 
 def _of_elements(buffer: bytes, raws: list[msgspec.Raw], before: int) -> Cut:
     """`before` is an offset in front of the first element's array."""
-    lengths = [len(raw) for raw in raws]
+    lengths = list(map(len, raws))
     # AWS writes {"Records":[a,b]} without blanks; then the sum of the lengths alone says where each record begins.
     tail = 2 if buffer[:1] == b"{" else 1
     first = before + 1
     if first + sum(lengths) + len(raws) - 1 + tail == len(buffer) and raws:
-        starts = list(accumulate((length + 1 for length in lengths[:-1]), initial=first))
-        return Cut(raws, starts)
+        return Cut(raws, list(accumulate(map((1).__add__, lengths[:-1]), initial=first)))
     starts, at = [], before
     for raw in raws:
         # Between records stand only blanks and commas, so the first place where its bytes stand is its own.

@@ -20,6 +20,7 @@ from stringzilla import count
 from keytrail.cloudtrail import (
     Aside,
     Document,
+    Identity,
     Kind,
     ReadLimits,
     Record,
@@ -33,9 +34,11 @@ from keytrail.cloudtrail.geo import GeoLookup
 from keytrail.cloudtrail.inflate import inflate_whole
 from keytrail.cloudtrail.records import record_from_slice
 from keytrail.errors import InputError, ObjectError, Place, SourceError
-from keytrail.search.cut import cut, escapes, is_lines, needs_slow_reader, whole_lines
+from keytrail.search.cut import Cut, cut, escapes, is_lines, needs_slow_reader, whole_lines
 from keytrail.search.literals import finder
 from keytrail.search.patterns import Dispatch
+from keytrail.search.sites import Site, Spans, add, sample, site_of, times_in, told_by
+from keytrail.search.values import within
 from keytrail.text import for_json
 
 Json = dict[str, object]
@@ -47,20 +50,30 @@ def match_id(key: str, record: Json) -> str:
     >>> match_id("r", {"eventID": "e", "awsRegion": "us-east-1", "recipientAccountId": "1"})[:8]
     'ba297220'
     """
-    who = identity(record)
+    return match_id_of(key, identity(record))
+
+
+def match_id_of(key: str, who: Identity) -> str:
+    """The id of what the pattern `key` finds in the event with this identity."""
     text = "\0".join(("keytrail/1", key, who.account, who.region, who.event_id))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An event that a pattern matched; `time` is the event's own, `document` safe JSON in ASCII, `raw` as stored."""
+    """An event that a pattern matched; `time` is the event's own, `document` safe JSON in ASCII, `raw` as stored.
+
+    `event_id` is that of its identity (`cloudtrail.identity`), `id` that of the match.
+    `literals` are those of the pattern that the record holds, of the ones wanted at its time.
+    """
 
     pattern: int
     id: str
     time: str
     document: bytes
     raw: bytes = b""
+    literals: tuple[str, ...] = ()
+    event_id: str = ""
 
 
 @dataclass(slots=True)
@@ -83,24 +96,33 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to read. Times are event times, `until` exclusive; `check` reads every record of every object."""
+    """How to read. Times are event times, `until` exclusive; `check` reads every record of every object.
+
+    `spans` asks for what the objects tell about the accounts and Regions that they cover.
+    """
 
     limits: ReadLimits = field(default_factory=ReadLimits)
     since: datetime | None = None
     until: datetime | None = None
     check: bool = False
     keep_raw: bool = False
+    spans: bool = False
 
 
 @dataclass(slots=True)
 class Result:
-    """What came out of one or more objects; `last` is the name of the last, `failure` a source that was lost."""
+    """What came out of one or more objects; `last` is the name of the last, `failure` a source that was lost.
+
+    `seen` are the numbers of the sightings that were answered by these objects, or by others before them.
+    """
 
     matches: list[Match] = field(default_factory=list)
     errors: list[InputError] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     last: str = ""
     failure: SourceError | None = None
+    seen: set[int] = field(default_factory=set)
+    spans: Spans = field(default_factory=dict)
 
 
 # The fast reader of one record. Where it accepts a text, it agrees with the standard library (tested); it
@@ -120,9 +142,10 @@ class Examiner:
         self._options = options
         self._geo = geo
         self._positions = finder(dispatch.pairs)
-        self._window = options.since is not None or options.until is not None
+        self._values = dispatch.values
+        self._seen: set[int] = set()
         # Without a literal to look for every record has to be read, and searching is a waste.
-        self._narrow = not dispatch.residual and not options.check
+        self._narrow = dispatch.narrow and not options.check
 
     def examine(self, chunks: Iterable[bytes], name: str, result: Result) -> None:
         """Add to `result` what is in one object, matches in the order of its records. `chunks` are its bytes as stored.
@@ -131,6 +154,8 @@ class Examiner:
         """
         counts, limits = result.counts, self._options.limits
         counts.objects += 1
+        result.seen |= self._seen
+        about = _Object(name, site_of(name) if self._options.spans else None, self._options.spans)
         held, rest, whole = _hold(chunks, limits.hold_bytes)
         counts.stored_bytes += len(held)
         if whole and not self._options.check:
@@ -138,31 +163,37 @@ class Examiner:
             if buffer is not None:
                 del held  # As large as it gets: one copy of the object, inflated.
                 counts.inflated_bytes += len(buffer)
-                if not self._fast(buffer, name, result):
-                    self._slow(_pieces(buffer, limits.chunk_bytes), name, result)
+                if about.site is not None:
+                    about.tell = False
+                    for moment in times_in(buffer, about.site):
+                        self._cover(result, (about.site.account, about.site.region, moment))
+                if not self._fast(buffer, about, result):
+                    self._slow(_pieces(buffer, limits.chunk_bytes), about, result)
                 return
         stream = _inflated(inflate(_counted([held], rest, counts), name, limits), counts)
         if whole or self._options.check:
-            self._slow(stream, name, result)
+            self._slow(stream, about, result)
         else:
-            self._lines(stream, name, result)
+            self._lines(stream, about, result)
 
     # -- the slow way ---------------------------------------------------------------------------------------------
 
-    def _slow(self, chunks: Iterable[bytes], name: str, result: Result, first_line: int = 1) -> None:
-        for item in read_items(chunks, name, self._options.limits):
+    def _slow(self, chunks: Iterable[bytes], about: _Object, result: Result, first_line: int = 1) -> None:
+        for item in read_items(chunks, about.name, self._options.limits):
             if isinstance(item, InputError) and item.place is not None and item.place.line is not None:
                 item.place = replace(item.place, line=item.place.line + first_line - 1)
+            if about.tell and isinstance(item, Record):
+                self._cover(result, told_by(item.data, about.site))
             self._take(item, result)
 
-    def _lines(self, stream: Iterator[bytes], name: str, result: Result) -> None:
+    def _lines(self, stream: Iterator[bytes], about: _Object, result: Result) -> None:
         """A stream in blocks of whole lines; from the first block that is not plainly records, the slow way."""
         blocks = whole_lines(stream, _BLOCK_BYTES, self._options.limits.max_record_bytes)
         line = 1
         try:
             for block in blocks:
-                if not is_lines(block) or not self._fast(block, name, result, line):
-                    self._slow(chain([block], blocks), name, result, line)
+                if not is_lines(block) or not self._fast(block, about, result, line):
+                    self._slow(chain([block], blocks), about, result, line)
                     return
                 line += block.count(b"\n")
         except ObjectError as error:
@@ -170,32 +201,58 @@ class Examiner:
 
     # -- the fast way ---------------------------------------------------------------------------------------------
 
-    def _fast(self, buffer: bytes, name: str, result: Result, first_line: int = 1) -> bool:
+    def _fast(self, buffer: bytes, about: _Object, result: Result, first_line: int = 1) -> bool:
         """Do inflated bytes; False, with nothing done, when only the slow way is certain to find all."""
         if needs_slow_reader(buffer):
             return False
         positions: list[int] = []
+        hits: list[tuple[int, int]] = []
         if self._narrow:
             positions = self._positions(buffer)
-            positions += escapes(buffer)
-            if not positions:
+            positions += escapes(buffer, slashes=self._values.slashes)
+            hits = self._values.positions(buffer, self._seen)
+            if not positions and not hits and not about.tell:
                 return True
         records = cut(buffer)
         if records is None:
             return False
         limits = self._options.limits
-        for index in records.holding(positions) if self._narrow else range(len(records.raws)):
-            raw = bytes(records.raws[index])
+        if about.tell:
+            for index in sample(len(records.raws)):
+                data = _decode_plain(bytes(records.raws[index]), limits)
+                if data is not None:
+                    self._cover(result, told_by(data, about.site))
+        for index, raw in self._chosen(records, positions, hits):
             data = _decode_plain(raw, limits)
             if data is not None:
                 result.counts.records += 1
                 self._match(data, raw, result)
             elif records.lines is None:
-                self._take(record_from_slice(raw, Place(name, record=index), limits), result)
+                self._take(record_from_slice(raw, Place(about.name, record=index), limits), result)
             else:
-                place = Place(name, line=records.lines[index] + first_line - 1)
+                place = Place(about.name, line=records.lines[index] + first_line - 1)
                 self._take(record_from_slice(raw, place, limits), result)
         return True
+
+    def _chosen(self, records: Cut, positions: list[int], hits: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+        """The records to read, with their index: all, or those at `positions`, and those whose hits can count."""
+        if not self._narrow:
+            yield from enumerate(map(bytes, records.raws))
+            return
+        needles: dict[int, set[int]] = {}
+        for position, needle in hits:
+            if (found := records.at(position)) is not None:
+                needles.setdefault(found, set()).add(needle)
+        certain = set(records.holding(positions))
+        for index in sorted(certain | needles.keys()):
+            raw = bytes(records.raws[index])
+            # What is seen grows while the records are read: a sighting that was answered needs no more of them.
+            if index in certain or self._values.may_match(raw, needles[index], self._seen):
+                yield index, raw
+
+    def _cover(self, result: Result, told: tuple[str, str, datetime] | None) -> None:
+        if told is not None and within(told[2], self._options.since, self._options.until):
+            add(result.spans, *told)
 
     # -- both -----------------------------------------------------------------------------------------------------
 
@@ -210,31 +267,51 @@ class Examiner:
 
     def _match(self, data: Json, raw: bytes, result: Result) -> None:
         candidates = self._dispatch.candidates(data)
-        if not candidates or (self._window and not self._in_window(data)):
+        if not candidates and not self._values:
+            return
+        moment = event_time(data)
+        if not within(moment, self._options.since, self._options.until):
             return
         document = Document(data, geo=self._geo)
+        found: list[tuple[int, tuple[str, ...]]] = [
+            (one.number, ())
+            for one in candidates
+            if within(moment, one.pattern.since, one.pattern.until) and one.query.matches(document)
+        ]
+        if self._values:
+            result.seen.update(self._values.sighted(data, moment))
+            self._seen |= result.seen
+            found += self._values.held(data, moment)
+            found.sort()
+        if not found:
+            return
+        who = identity(data)
         encoded = b""
-        for one in candidates:
-            if one.query.matches(document):
-                encoded = encoded or for_json(document.to_dict()).encode("ascii")
-                time = data.get("eventTime")
-                result.matches.append(
-                    Match(
-                        pattern=one.number,
-                        id=match_id(one.pattern.key, data),
-                        time=time if isinstance(time, str) else "",
-                        document=encoded,
-                        raw=raw if self._options.keep_raw else b"",
-                    )
+        for number, literals in found:
+            pattern = self._dispatch.given[number]
+            bare = pattern.raw_only or bool(pattern.literals)
+            if not bare and not encoded:
+                encoded = for_json(document.to_dict()).encode("ascii")
+            result.matches.append(
+                Match(
+                    pattern=number,
+                    id=match_id_of(pattern.key, who),
+                    time=who.time,
+                    document=b"" if bare else encoded,
+                    raw=raw if bare or self._options.keep_raw else b"",
+                    literals=literals,
+                    event_id=who.event_id,
                 )
+            )
 
-    def _in_window(self, data: Json) -> bool:
-        """Whether the event lies in the window; one without a readable time lies in none."""
-        moment = event_time(data)
-        if moment is None:
-            return False
-        since, until = self._options.since, self._options.until
-        return (since is None or moment >= since) and (until is None or moment < until)
+
+@dataclass(slots=True)
+class _Object:
+    """The object that is read; with `tell` its records are to tell what it covers."""
+
+    name: str
+    site: Site | None
+    tell: bool
 
 
 def _decode_plain(raw: bytes, limits: ReadLimits) -> Json | None:
@@ -281,4 +358,4 @@ def _inflated(chunks: Iterator[bytes], counts: Counts) -> Iterator[bytes]:
         yield chunk
 
 
-__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "match_id"]
+__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "match_id", "match_id_of"]

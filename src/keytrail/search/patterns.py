@@ -18,6 +18,7 @@ from typing import Protocol
 from keytrail import query as kql
 from keytrail.cloudtrail import CATALOGUE
 from keytrail.query import Query
+from keytrail.search.values import Literal, Sighting, Values
 
 Json = dict[str, object]
 
@@ -37,11 +38,20 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One query to run over records; `key` names it to the caller (a rule id, say)."""
+    """One query to run over records, or literals of which a record has to hold one; `key` names it to the caller.
+
+    Where there are literals they count, and not the query. The query is asked of events from `since` on and before
+    `until`; each literal has its own times. With `raw_only` a match carries the record and no ECS document, as those
+    of literals do.
+    """
 
     key: str
-    query: str
+    query: str = ""
     strict: bool = False
+    literals: frozenset[Literal] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    raw_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +117,23 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Which patterns can match a record, and what a record must hold for any to.
+    """Which patterns can match a record, and what a record must hold for any to. `patterns` are those with a query.
 
     `pairs` are keys and values of which a record needs one, unless a `residual` pattern can match any record; while
-    there is such a one, no record may be passed over.
+    there is such a one, no record may be passed over. `values` are the literals and sightings, which are looked for
+    beside these.
     """
 
+    given: tuple[Pattern, ...]
     patterns: tuple[Compiled, ...]
     pairs: frozenset[tuple[str, str]]
     residual: tuple[Compiled, ...]
     index: tuple[tuple[RawPath, Mapping[str, tuple[Compiled, ...]]], ...]
+    values: Values
+    narrow: bool
 
     def candidates(self, record: Json) -> Sequence[Compiled]:
-        """The patterns that can match `record`, in their order; exact in that no other can."""
+        """The queries that can match `record`, in their order; exact in that no other can."""
         found: list[Compiled] = []
         for (first, *rest), by_value in self.index:
             value = record.get(first)
@@ -134,10 +148,14 @@ class Dispatch:
         return sorted({one.number: one for one in found}.values(), key=lambda one: one.number)
 
 
-def dispatch(patterns: Sequence[Pattern], *, now: datetime, narrow: bool = True) -> Dispatch:
+def dispatch(
+    patterns: Sequence[Pattern], *, now: datetime, narrow: bool = True, sightings: Sequence[Sighting] = ()
+) -> Dispatch:
     """Compile `patterns`; raises QueryError. `narrow=False` runs every pattern on every record: the slow path."""
     compiled: list[Compiled] = []
     for number, pattern in enumerate(patterns):
+        if pattern.literals:
+            continue
         query = kql.compile(pattern.query, CATALOGUE, now=now, strict=pattern.strict)
         compiled.append(Compiled(number, pattern, query, need_of(query.necessary) if narrow else None))
     index: dict[RawPath, dict[str, list[Compiled]]] = defaultdict(lambda: defaultdict(list))
@@ -150,9 +168,15 @@ def dispatch(patterns: Sequence[Pattern], *, now: datetime, narrow: bool = True)
         for path, value in one.need.pairs:
             index[path][value].append(one)
             pairs.add((path[-1], value))
+    values = Values({number: one.literals for number, one in enumerate(patterns) if one.literals}, sightings)
     return Dispatch(
+        given=tuple(patterns),
         patterns=tuple(compiled),
         pairs=frozenset(pairs),
         residual=tuple(residual),
-        index=tuple((path, {value: tuple(ones) for value, ones in values.items()}) for path, values in index.items()),
+        index=tuple(
+            (path, {value: tuple(ones) for value, ones in by_value.items()}) for path, by_value in index.items()
+        ),
+        values=values,
+        narrow=narrow and not residual and not values.residual,
     )

@@ -28,6 +28,7 @@ from keytrail.cloudtrail import open_geo
 from keytrail.errors import InputError, ObjectError, Place, SourceError
 from keytrail.search.examine import Counts, Examiner, Options, Result
 from keytrail.search.patterns import Pattern, dispatch
+from keytrail.search.values import Sighting
 from keytrail.sources import Source, SourceObject, TimeWindow
 
 # Batches listed before they are asked for. In memory they are names: some 20 MB at the most.
@@ -48,6 +49,7 @@ class Plan:
     options: Options = field(default_factory=Options)
     narrow: bool = True
     geo_paths: tuple[str, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,8 @@ def _work(batch: _Batch) -> Result:
 
 def _examiner(plan: Plan) -> Examiner:
     geo = open_geo(plan.geo_paths) if plan.geo_paths else None
-    return Examiner(dispatch(plan.patterns, now=plan.now, narrow=plan.narrow), plan.options, geo)
+    compiled = dispatch(plan.patterns, now=plan.now, narrow=plan.narrow, sightings=plan.sightings)
+    return Examiner(compiled, plan.options, geo)
 
 
 def _examine(plan: Plan, examiner: Examiner, batch: _Batch) -> Result:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from keytrail.cloudtrail import event_time, parse_json
-from keytrail.errors import InputError, Place, PolicyError, SourceError, UsageError
-from keytrail.policy import Caller, ChangeFacts, KeyPolicy
+from keytrail.cloudtrail import parse_json
+from keytrail.errors import InputError, Place, SourceError, UsageError
+from keytrail.investigate.change import CHANGES_QUERY, KeyName, change_of
+from keytrail.investigate.compare import facts_of
+from keytrail.investigate.events import Event, events_of
+from keytrail.investigate.history import history_of
+from keytrail.investigate.model import PolicyVersion
+from keytrail.policy import ChangeFacts
 from keytrail.service.policy import Version
 from keytrail.service.query import run_query
-from keytrail.service.requests import Json, Observe, QueryRequest, Report
+from keytrail.service.requests import Observe, QueryRequest, Report
 from keytrail.service.running import read_limits
 from keytrail.settings import Settings
-
-KQL = "event.provider: kms.amazonaws.com and event.action: (PutKeyPolicy or CreateKey or ReplicateKey)"
-"""The events that give a key a policy (spec/key-policy.md 3.2, 3.3)."""
-
-_KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:(\d{12}):key/([A-Za-z0-9-]+)", re.ASCII)
-_CREATIONS = ("CreateKey", "ReplicateKey")
+from keytrail.store import StoredRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class HistoryRequest:
 
 @dataclass(frozen=True, slots=True)
 class LastChange:
-    """The last two versions of a key's policy. `facts` is what the event says about the change besides.
+    """The last two versions of a key's policy. `facts` is what the event, at `time`, says about the change besides.
 
     `notes` say what is not certain. `complete` is False when something of the sources could not be read, so that
     a version may be missing.
@@ -47,19 +46,9 @@ class LastChange:
     before: Version
     after: Version
     facts: ChangeFacts
+    time: datetime
     notes: tuple[str, ...] = ()
     complete: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    time: datetime
-    name: str
-    record: Json
-
-    @property
-    def id(self) -> str:
-        return str(self.record.get("eventID", "without an id"))
 
 
 def last_change(request: HistoryRequest, *, observe: Observe | None = None, report: Report | None = None) -> LastChange:
@@ -68,8 +57,8 @@ def last_change(request: HistoryRequest, *, observe: Observe | None = None, repo
     Raises UsageError when `key_arn` is none, SourceError when a source cannot be reached or no event is about the key.
     What cannot be read is told to `report`.
     """
-    arn = _KEY_ARN.fullmatch(request.key_arn)
-    if arn is None:
+    key = KeyName.parse(request.key_arn)
+    if key is None:
         raise UsageError(
             f"--key: {request.key_arn!r} is not the ARN of a key",
             advice="write it like arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
@@ -81,159 +70,75 @@ def last_change(request: HistoryRequest, *, observe: Observe | None = None, repo
         if report is not None:
             report(problem)
 
-    found = _events(request, arn[2], observe, tell)
-    events = _distinct(found.pop(request.key_arn, []))
-    if not events:
+    events = _events(request, key, observe, tell)
+    histories = {one.arn: history_of(one, found) for one, found in events.items()}
+    history = histories.get(key.arn)
+    change = history.steps[-1].change if history is not None else None
+    if history is None or change is None:
         raise SourceError(
             f"no event in {', '.join(request.sources)} gives {request.key_arn} a policy",
             advice="the archive must cover the key's account and region, and the time of the change",
         )
-    before = _before(events, arn[1])
-    siblings = {
-        key: _version([event for event in _distinct(others) if event.time <= events[-1].time], arn[1])
-        for key, others in sorted(found.items())
-    }
+    before = _certain(history.before(change))
+    notes = list(history.notes(change))
+    if problems:
+        notes.append("some input could not be read, so a version may be missing in between")
     return LastChange(
-        request.key_arn,
-        arn[1],
-        before,
-        _version(events, arn[1]),
-        _facts(events[-1], before, siblings),
-        tuple(_notes(events, problems)),
+        key.arn,
+        key.account,
+        _version(before),
+        _version(history.after(change)),
+        facts_of(change, histories, before),
+        change.event.time,
+        tuple(notes),
         complete=not problems,
     )
 
 
-def _events(request: HistoryRequest, key_id: str, observe: Observe | None, report: Report) -> dict[str, list[_Event]]:
-    """The events of the key, and of the same multi-Region key in other Regions, by key ARN; each list by event time."""
+def _events(
+    request: HistoryRequest, key: KeyName, observe: Observe | None, report: Report
+) -> dict[KeyName, list[Event]]:
+    """The changes of the key's policy, and of the same multi-Region key's in other Regions, by key."""
     query = QueryRequest(
         sources=request.sources,
-        query=KQL,
+        query=CHANGES_QUERY,
         raw=True,
         until=request.until,
         jobs=request.jobs,
         settings=request.settings,
     )
     limits = read_limits(request.settings)
-    related = f":key/{key_id}" if key_id.startswith("mrk-") else request.key_arn
-    events: dict[str, list[_Event]] = {}
-    for found in run_query(query, observe=observe, report=report):
-        record = parse_json(found.raw, Place("archive"), limits)
-        if not isinstance(record, dict) or record.get("errorCode"):
+
+    def records() -> Iterator[StoredRecord]:
+        for number, found in enumerate(run_query(query, observe=observe, report=report)):
+            record = parse_json(found.raw, Place("archive"), limits)
+            if isinstance(record, dict):
+                yield StoredRecord(number, found.raw, record)
+
+    events: dict[KeyName, list[Event]] = {}
+    for event in events_of(records()):
+        change = change_of(event)
+        if change is None or (change.key.account, change.key.id) != (key.account, key.id):
             continue
-        policy_name = _object(record, "requestParameters").get("policyName", "default")
-        time = event_time(record)
-        if time is None or policy_name != "default":
-            continue
-        for key in _keys(record):
-            if key.endswith(related):
-                events.setdefault(key, []).append(_Event(time, str(record.get("eventName")), record))
-    return {key: sorted(found, key=lambda event: event.time) for key, found in events.items()}
+        if change.key == key or key.is_multi_region:
+            events.setdefault(change.key, []).append(event)
+    return events
 
 
-def _keys(record: Mapping[str, object]) -> set[str]:
-    """The ARNs of the keys whose policy the event sets: not those of the primary that it names beside a replica."""
-    response = _object(record, "responseElements")
-    found: set[object] = set()
-    match record.get("eventName"):
-        case "CreateKey":
-            found = {_object(response, "keyMetadata").get("arn")}
-        case "ReplicateKey":
-            found = {_object(response, "replicaKeyMetadata").get("arn")}
-        case _:
-            resources = record.get("resources")
-            listed = [item for item in (resources if isinstance(resources, list) else ()) if isinstance(item, dict)]
-            found = {item.get("ARN", item.get("arn")) for item in listed}
-            if not any(isinstance(arn, str) for arn in found):
-                found = {_object(record, "requestParameters").get("keyId")}
-    return {arn for arn in found if isinstance(arn, str)}
+def _certain(version: PolicyVersion) -> PolicyVersion:
+    """The version as `policy diff` takes it: where something may be missing after it, nothing is known."""
+    return PolicyVersion("unknown", reason=version.reason) if version.status == "gap" else version
 
 
-def _distinct(events: list[_Event]) -> list[_Event]:
-    """Each change once: two accounts may see the same one, and a replica appears in both of its Regions."""
-    replicated = any(event.name == "ReplicateKey" for event in events)
-    seen: set[object] = set()
-    kept = []
-    for event in events:
-        shared = event.record.get("sharedEventID") or event.id
-        if shared in seen or (replicated and event.name == "CreateKey"):
-            continue
-        seen.add(shared)
-        kept.append(event)
-    return kept
-
-
-def _before(events: Sequence[_Event], account: str) -> Version:
-    if events[-1].name in _CREATIONS:
+def _version(version: PolicyVersion) -> Version:
+    """The same with its origin in words."""
+    status, source = version.status, version.source
+    if status == "none":
         return Version(None, "none", "no policy: the event created the key")
-    return _version(events[:-1], account)
-
-
-def _version(events: Sequence[_Event], account: str) -> Version:
-    """The policy that the last of the events gave its key; no guess where it does not hold it (3.2, Size)."""
-    if not events:
-        return Version(None, "unknown", "", "the archive holds no earlier event that gave the key a policy")
-    event = events[-1]
-    origin = f"{event.name} at {event.time:%Y-%m-%dT%H:%M:%SZ} by {_caller_name(event.record)}, event {event.id}"
-    parameters = _object(event.record, "requestParameters")
-    text = parameters.get("policy")
-    if event.name == "ReplicateKey":
-        text = _object(event.record, "responseElements").get("replicaPolicy", text)
-    if isinstance(text, str) and text:
-        try:
-            policy = KeyPolicy.parse(text, name=f"{event.name} {event.id}")
-        except PolicyError as error:
-            return Version(None, "unknown", origin, f"the policy in the event cannot be read: {error.what}")
-        return Version(policy, "known", origin, since=event.time.date())
-    created = event.name == "CreateKey" and parameters and not {"policy", "omitted"} & parameters.keys()
-    # A replica that KMS created has its policy in the ReplicateKey event of the primary's Region.
-    if created and _object(event.record, "userIdentity").get("invokedBy") != "kms.amazonaws.com":
-        return Version(KeyPolicy.default(account), "default", f"{origin}, without a policy", since=event.time.date())
-    reason = "the event does not hold the policy: CloudTrail omits parameters that are too large"
-    return Version(None, "unknown", origin, reason)
-
-
-def _facts(event: _Event, before: Version, siblings: Mapping[str, Version]) -> ChangeFacts:
-    """What the event says about the change besides the policy."""
-    parameters = _object(event.record, "requestParameters")
-    primary = siblings.get(str(parameters.get("keyId"))) if event.name == "ReplicateKey" else None
-    return ChangeFacts(
-        caller=_caller(event.record),
-        bypass_lockout_check=parameters.get("bypassPolicyLockoutSafetyCheck") in (True, "true"),
-        before_known=before.status != "unknown",
-        before_date=before.since,
-        replicas=tuple((key, one.policy) for key, one in siblings.items() if one.policy is not None),
-        primary=None if primary is None else primary.policy,
-    )
-
-
-def _caller(record: Mapping[str, object]) -> Caller | None:
-    """Who made the change, as policies name callers; None when that cannot be said."""
-    identity = _object(record, "userIdentity")
-    arn, issuer = identity.get("arn"), _object(_object(identity, "sessionContext"), "sessionIssuer").get("arn")
-    try:
-        if identity.get("type") == "AWSService":
-            return Caller.parse(f"service:{identity.get('invokedBy', '')}")
-        caller = Caller.parse(str(arn))
-        # The ARN of a session has no path; that of its role has.
-        role = Caller.parse(str(issuer)) if caller.session is not None and issuer else caller
-    except UsageError:
-        return None
-    return replace(role, session=caller.session)
-
-
-def _caller_name(record: Mapping[str, object]) -> str:
-    identity = _object(record, "userIdentity")
-    return str(identity.get("arn") or identity.get("invokedBy") or identity.get("type") or "an unknown caller")
-
-
-def _notes(events: Sequence[_Event], problems: Sequence[InputError | SourceError]) -> Iterator[str]:
-    if len(events) > 1 and events[-1].time == events[-2].time:
-        yield f"two changes in the second {events[-1].time:%Y-%m-%dT%H:%M:%SZ}: which came last is not known"
-    if problems:
-        yield "some input could not be read, so a version may be missing in between"
-
-
-def _object(value: Mapping[str, object], name: str) -> Mapping[str, object]:
-    inner = value.get(name)
-    return inner if isinstance(inner, dict) else {}
+    if source is None or source.time is None or status == "gap":
+        return Version(None, "unknown", "", version.reason)
+    origin = f"{source.event_name} at {source.time:%Y-%m-%dT%H:%M:%SZ} by {source.author}, event {source.event_id}"
+    if version.policy is None:
+        return Version(None, "unknown", origin, version.reason)
+    suffix = ", without a policy" if status == "default" else ""
+    return Version(version.policy, status, origin + suffix, since=source.time.date())

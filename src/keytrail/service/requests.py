@@ -19,12 +19,15 @@ class ScanRequest:
     """One run of rules over archives. Times are event times; `until` is exclusive.
 
     `rule_ids` keeps only these rules (all when empty); `check` reads every record, also those that no rule can match,
-    so that every damaged one is reported. `jobs` is a number of processes, 0 for what the settings say.
+    so that every damaged one is reported. `jobs` is a number of processes, 0 for what the settings say. Alerts about
+    key policies are investigated unless the settings say not to; `organisation` and `trusted` add to accounts.toml.
     """
 
     sources: tuple[str, ...]
     rule_paths: tuple[str, ...] = ()
     builtin: bool = True
+    organisation: str | None = None
+    trusted: tuple[str, ...] = ()
     rule_ids: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -70,7 +73,8 @@ class Stats:
     """What a run read and found. Bytes as stored and as inflated; `records_read` are those that were not passed over.
 
     `skipped` counts what was recognised and left alone (digest, insight, other files) by what it is; `duplicates` the
-    matches that were removed because the same event had matched already; `problems` what could not be read.
+    matches that were removed because the same event had matched already; `problems` what could not be read;
+    `by_verdict` the alerts that were investigated, in `investigating_seconds` of the time.
     """
 
     objects: int = 0
@@ -84,16 +88,20 @@ class Stats:
     skipped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_rule: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_severity: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    by_verdict: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    investigating_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
     """Alerts by event time (ECS copy plus flat `kibana.alert.*` keys), what could not be read, and the counts.
 
-    `errors` holds the first ones only (`Stats.problems` counts all); `failures` are sources that could not be reached.
+    `raw` gives the record of an alert that was investigated, by the alert's id. `errors` holds the first ones only
+    (`Stats.problems` counts all); `failures` are sources that could not be reached.
     """
 
     alerts: Sequence[Json]
+    raw: Callable[[str], str | None] = lambda _: None
     errors: tuple[InputError, ...] = ()
     failures: tuple[SourceError, ...] = ()
     stats: Stats = field(default_factory=Stats)

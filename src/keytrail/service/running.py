@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -102,6 +102,17 @@ class Run:
     @property
     def elapsed_seconds(self) -> float:
         return time.perf_counter() - self._started
+
+    def tell(self, problems: Iterable[InputError | SourceError]) -> None:
+        """Take problems that another pass over the same objects met, but for those that this one met as well."""
+        known = {str(one) for one in (*self.errors, *self.failures)}
+        for problem in problems:
+            if str(problem) in known:
+                continue
+            if isinstance(problem, SourceError):
+                self._failed(problem)
+            else:
+                self._problem(problem)
 
     def skipped(self) -> dict[str, int]:
         """How many files or folders were passed over, by what they are, and records that are not events."""

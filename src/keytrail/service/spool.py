@@ -49,6 +49,10 @@ class Spool:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def holds(self, id: str) -> bool:
+        """Whether a match of this alert id was kept."""
+        return bytes.fromhex(id) in self._seen
+
     def sorted(self, build: Callable[[int, str, bytes], Json]) -> SpooledAlerts:
         """What was kept, by event time; `build(pattern, id, document)` makes each when it is asked for."""
         self._file.flush()

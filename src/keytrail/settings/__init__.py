@@ -5,10 +5,12 @@ Importing this room imports pydantic (about 100 ms); callers that answer `--help
 
 from __future__ import annotations
 
-from keytrail.settings.load import check, find_config, load_settings
+from keytrail.settings.load import accounts_place, check, find_config, load_settings
 from keytrail.settings.model import (
+    AccountsSettings,
     AwsSettings,
     GeoipSettings,
+    InvestigateSettings,
     OutputSettings,
     ReadingSettings,
     ScanSettings,
@@ -17,13 +19,16 @@ from keytrail.settings.model import (
 from keytrail.settings.show import Row, describe, template
 
 __all__ = [
+    "AccountsSettings",
     "AwsSettings",
     "GeoipSettings",
+    "InvestigateSettings",
     "OutputSettings",
     "ReadingSettings",
     "Row",
     "ScanSettings",
     "Settings",
+    "accounts_place",
     "check",
     "describe",
     "find_config",

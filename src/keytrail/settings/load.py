@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ from pydantic_settings import EnvSettingsSource
 
 from keytrail.errors import Place, SettingsError
 from keytrail.settings.model import Section, Settings
+from keytrail.settings.tomlfile import Tree, parse, places_in, read_text
 
 FILE_NAME = "keytrail.toml"
+ACCOUNTS_NAME = "accounts.toml"
 _PREFIX = "KEYTRAIL_"
-_MAX_FILE_BYTES = 1024 * 1024
-
-Tree = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,8 @@ def load_settings(*, config: Path | None = None, overrides: Mapping[str, object]
 
     `overrides` holds flags by dotted name ({"scan.jobs": 2}); None means that the flag was not given. The file
     is `config`, else $KEYTRAIL_CONFIG, else ./keytrail.toml, else keytrail/keytrail.toml below $XDG_CONFIG_HOME
-    (~/.config). Variables are named KEYTRAIL_SECTION__KEY. Raises SettingsError with the place of the first error.
+    (~/.config). Variables are named KEYTRAIL_SECTION__KEY. An accounts.toml beside that file, or else in the current
+    folder, is `accounts.file` where none is named. Raises SettingsError with the place of the first error.
     """
     layers: list[_Layer] = []
     path = find_config(config)
@@ -58,6 +57,8 @@ def load_settings(*, config: Path | None = None, overrides: Mapping[str, object]
         if len(errors) > 1:
             first.advice = f"{first.advice}\n{len(errors) - 1} more; `keytrail config check` lists them".lstrip()
         raise first
+    if not merged.get("accounts") and (found := _accounts_beside(path)) is not None:
+        merged["accounts"] = {"file": found}
     settings = Settings(**merged)  # type: ignore[arg-type]  # just validated
     settings._origins.update({name: str(layer.place(name)) for name, layer in origin.items() if "." in name})
     return settings
@@ -92,31 +93,31 @@ def find_config(config: Path | None = None) -> Path | None:
     return None
 
 
+def accounts_place(settings: Settings, config: Path | None = None) -> Path:
+    """The accounts.toml in force, or where it belongs: beside the settings file, or else in the current folder.
+
+    `config` is what `load_settings` was given. Raises SettingsError when that does not exist.
+    """
+    if settings.accounts.file is not None:
+        return settings.accounts.file
+    path = find_config(config)
+    return (path.parent if path is not None else Path()) / ACCOUNTS_NAME
+
+
+def _accounts_beside(path: Path | None) -> Path | None:
+    """The accounts.toml that is there without being named, given the settings file."""
+    folders = (path.parent, Path()) if path is not None else (Path(),)
+    return next((file for folder in folders if (file := folder / ACCOUNTS_NAME).is_file()), None)
+
+
 # -- layers ---------------------------------------------------------------------------------------------------------
 
 
 def _file_layer(path: Path) -> _Layer:
     name = str(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise SettingsError(f"larger than {_MAX_FILE_BYTES} bytes", place=Place(name))
-        text = data.decode("utf-8-sig")
-        values: Tree = tomllib.loads(text)
-    except OSError as error:
-        raise SettingsError(f"cannot be read: {error.strerror or error}", place=Place(name)) from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise SettingsError("not UTF-8 text", place=Place(name, line=line)) from error
-    except tomllib.TOMLDecodeError as error:
-        what, line, column = _toml_error(str(error), text)
-        raise SettingsError(
-            f"not TOML: {what}",
-            place=Place(name, line=line, column=column),
-            advice="Write key = value below [section].",
-        ) from error
-    return _Layer(name, values, _places_in(text, name), Place(name))
+    text = read_text(path)
+    values = parse(text, name, advice="Write key = value below [section].")
+    return _Layer(name, values, places_in(text, name), Place(name))
 
 
 def _environment_layer() -> _Layer:
@@ -261,8 +262,12 @@ def allowed(name: str) -> str:
         words = f"{'A whole number' if rule['type'] == 'integer' else 'A number'} "
         words += f"from {low}" if low is not None else f"above {above}"
         words += f" to {rule.get('maximum')}"
+    elif rule["type"] == "boolean":
+        words = "Either true or false"
     elif rule["type"] == "array":
         words = "A list of paths"
+    elif rule.get("format") == "path":
+        words = "A path"
     else:
         words = "Text"  # what kind of text, the description says
     return f"{words}. {field.description}"
@@ -274,42 +279,3 @@ _SECRET = re.compile(r"(?i)secret|token|passw|passphrase|credential|api_?key|pri
 def looks_secret(name: str) -> bool:
     """Whether the value of the setting `name` must not be shown."""
     return _SECRET.search(name) is not None
-
-
-# -- positions ------------------------------------------------------------------------------------------------------
-
-_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
-_HEADER = re.compile(rf"[ \t]*\[[ \t]*({_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)[ \t]*\]")
-_ASSIGNMENT = re.compile(rf"[ \t]*({_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)[ \t]*=")
-
-
-def _places_in(text: str, name: str) -> dict[str, Place]:
-    """Where each dotted name stands; the TOML parser of the standard library does not tell.
-
-    Lines inside a multi-line string may be taken for keys; that can only add names, which nobody asks for.
-    """
-    places: dict[str, Place] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            section = _dotted(header[1])
-            places.setdefault(section, Place(name, line=number, column=header.start(1) + 1))
-        elif assignment := _ASSIGNMENT.match(line):
-            key = _dotted(assignment[1])
-            full = f"{section}.{key}" if section else key
-            place = Place(name, line=number, column=assignment.start(1) + 1)
-            places.setdefault(full, place)
-            places.setdefault(full.partition(".")[0], place)
-    return places
-
-
-def _dotted(key: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in key.split("."))
-
-
-def _toml_error(message: str, text: str) -> tuple[str, int, int]:
-    """Split tomllib's message into what, line and column."""
-    if found := re.search(r"\(at line (\d+), column (\d+)\)", message):
-        return message[: found.start()].strip(), int(found[1]), int(found[2])
-    lines = text.splitlines() or [""]
-    return message.removesuffix(" (at end of document)"), len(lines), len(lines[-1]) + 1

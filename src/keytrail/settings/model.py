@@ -17,6 +17,26 @@ GIB = 1024 * MIB
 Severity = Literal["low", "medium", "high", "critical"]
 
 
+def _paths(value: object) -> object:
+    """An environment variable holds a JSON list, or paths separated as in PATH."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part for part in value.split(os.pathsep) if part]
+
+
+def _path(value: object) -> object:
+    """Refuses what no file can be called; pydantic would take an empty text for the current folder."""
+    if value == "" or "\0" in str(value):
+        raise ValueError("no file is called so")
+    return value
+
+
+Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
+OnePath = Annotated[Path, BeforeValidator(_path)]
+
+
 class Section(BaseModel):
     """One table of keytrail.toml. Unknown keys are refused, so that a misspelt limit is never silently ignored."""
 
@@ -97,21 +117,61 @@ class ScanSettings(Section):
     )
 
 
-def _paths(value: object) -> object:
-    """An environment variable holds a JSON list, or paths separated as in PATH."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [part for part in value.split(os.pathsep) if part]
-
-
 class GeoipSettings(Section):
     """Geography and networks of source addresses, from MaxMind files; absent when none is named."""
 
-    databases: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = Field(
-        default=(), description="MaxMind database files (GeoLite2-City.mmdb, GeoLite2-ASN.mmdb)."
+    databases: Paths = Field(default=(), description="MaxMind database files (GeoLite2-City.mmdb, GeoLite2-ASN.mmdb).")
+
+
+class AccountsSettings(Section):
+    """Who is trusted: the organisation, its accounts, and outside accounts that somebody approved."""
+
+    file: OnePath | None = Field(
+        default=None,
+        description="The file that says it; left out, accounts.toml beside the settings file or else in the current"
+        " folder, if there is one.",
     )
+
+
+class InvestigateSettings(Section):
+    """How far an investigation looks, and how much of each of its sections is kept; what is left out is counted."""
+
+    enabled: bool = Field(default=True, description="Investigate alerts about key policies in a scan.")
+    actor_hours: int = Field(
+        default=24, ge=0, le=24 * 30, description="Hours before and after a change in which the actor's acts are told."
+    )
+    revert_minutes: int = Field(
+        default=60,
+        ge=1,
+        le=60 * 24 * 7,
+        description="Minutes within which a change must be undone to count as reverted shortly after.",
+    )
+    max_acts: int = Field(default=100, ge=1, le=10_000, description="Acts of the actor, and of others, that are told.")
+    max_data: int = Field(default=50, ge=1, le=10_000, description="Resources at stake that are told.")
+    max_principals: int = Field(
+        default=25, ge=1, le=1000, description="Principals with new access whose acts are looked for."
+    )
+    max_timeline: int = Field(default=200, ge=1, le=10_000, description="Lines of the time line.")
+    max_event_ids: int = Field(default=25, ge=1, le=1000, description="Ids of events that one fact cites.")
+    max_calls: int = Field(
+        default=50_000, ge=100, le=10_000_000, description="Events of one key that are looked at closely."
+    )
+    max_literals: int = Field(
+        default=2_000,
+        ge=10,
+        le=100_000,
+        description="Key ids, principals and access keys that the second pass of a scan looks for.",
+    )
+    look_back_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days before --since in which a scan looks for earlier policies of a key, if --since is given.",
+    )
+    inventory: OnePath | None = Field(
+        default=None, description="CSV or JSON file that says who owns which key, alias or resource."
+    )
+    snapshots: Paths = Field(default=(), description="Files or folders of exported key policies.")
 
 
 class OutputSettings(Section):
@@ -133,6 +193,8 @@ class Settings(BaseSettings):
     aws: AwsSettings = AwsSettings()
     scan: ScanSettings = ScanSettings()
     geoip: GeoipSettings = GeoipSettings()
+    accounts: AccountsSettings = AccountsSettings()
+    investigate: InvestigateSettings = InvestigateSettings()
     output: OutputSettings = OutputSettings()
 
     # Where each value that is not a default came from, by its dotted name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,20 +13,40 @@ Standing = Literal["owner", "organisation", "approved", "expired", "trusted", "o
 
 @dataclass(frozen=True, slots=True)
 class ApprovedAccount:
-    """An outside account that may be let in, why, and until when (exclusive; None: until it is revoked)."""
+    """An outside account that may be let in, why, until when (exclusive; None: until it is revoked), and its name."""
 
     account: str
     reason: str
     expires: datetime | None = None
+    name: str = ""
 
     def holds_at(self, moment: datetime) -> bool:
         """Whether the approval has not expired."""
         return self.expires is None or moment < self.expires
 
+    @property
+    def until(self) -> str:
+        """The last day (UTC) on which it holds, with the time where it ends within that day; "" for no end.
+
+        >>> ApprovedAccount("777788889999", "partner", datetime(2027, 4, 7, tzinfo=UTC)).until
+        '2027-04-06'
+        >>> ApprovedAccount("777788889999", "partner", datetime(2027, 4, 7, 8, 30, tzinfo=UTC)).until
+        '2027-04-07 08:30 UTC'
+        """
+        if self.expires is None:
+            return ""
+        end = self.expires.astimezone(UTC)
+        if end.time() == time():
+            return f"{end - timedelta(days=1):%Y-%m-%d}"
+        return f"{end:%Y-%m-%d %H:%M} UTC"
+
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The one truth about trust, read from accounts.toml. `trusted` are the accounts of --trust."""
+    """The one truth about trust, read from accounts.toml.
+
+    `names` are the accounts of the organisation with what they are called, `trusted` the accounts of --trust.
+    """
 
     organisation: str | None = None
     names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -44,7 +64,6 @@ class Accounts:
     def standing(self, account: str, *, owner: str, at: datetime) -> Standing:
         """What `account` is to the owner of a key at a moment.
 
-        >>> from datetime import UTC
         >>> partner = ApprovedAccount("777788889999", "partner", datetime(2026, 1, 1, tzinfo=UTC))
         >>> at = datetime(2026, 3, 1, tzinfo=UTC)
         >>> Accounts(approved=(partner,)).standing("777788889999", owner="111122223333", at=at)

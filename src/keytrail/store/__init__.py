@@ -1,5 +1,6 @@
 """Where events are kept and found again: one protocol for archives, memory and, later, the lake and OpenSearch."""
 
+from keytrail.store.archive import ArchiveStore
 from keytrail.store.memory import MemoryStore
 from keytrail.store.model import (
     Batch,
@@ -15,6 +16,7 @@ from keytrail.store.model import (
 )
 
 __all__ = [
+    "ArchiveStore",
     "Batch",
     "Coverage",
     "Damage",

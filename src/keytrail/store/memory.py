@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from keytrail import query as kql
 from keytrail.cloudtrail import CATALOGUE, Document, Identity, Json, event_time, identity
+from keytrail.search import value_at, within
 from keytrail.store.model import Batch, Coverage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
 
 
@@ -35,20 +36,17 @@ class MemoryStore:
         until: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[StoredRecord]:
-        found = sorted(self._selected(what, since, until), key=lambda one: (_order(one), one.position))
-        yield from found[:limit]
+        yield from sorted(self._selected(what, since, until), key=_order)[:limit]
 
     def count(self, what: Selector, since: datetime | None = None, until: datetime | None = None) -> int:
         return len(self._selected(what, since, until))
 
     def seen(self, what: Sighting) -> bool:
         for one in self._records:
-            value: object = one.data
-            for step in what.path:
-                value = value.get(step) if isinstance(value, dict) else None
             moment = event_time(one.data)
             account = identity(one.data).account
-            if value == what.value and account == what.account and moment is not None and moment < what.before:
+            is_there = value_at(one.data, what.path) == what.value
+            if is_there and account == what.account and moment is not None and moment < what.before:
                 return True
         return False
 
@@ -56,7 +54,7 @@ class MemoryStore:
         times: dict[tuple[str, str], list[datetime]] = {}
         for one in self._records:
             moment = event_time(one.data)
-            if moment is not None and _within(moment, since, until):
+            if moment is not None and within(moment, since, until):
                 who = identity(one.data)
                 times.setdefault((who.account, who.region), []).append(moment)
         return Coverage(tuple(Interval(*site, min(found), max(found)) for site, found in sorted(times.items())))
@@ -68,7 +66,7 @@ class MemoryStore:
         query = kql.compile(what.query, CATALOGUE, now=self._now) if what.query else None
         found: dict[Identity, StoredRecord] = {}
         for one in self._records:
-            if not _within(event_time(one.data), since, until):
+            if not within(event_time(one.data), since, until):
                 continue
             if query is None:
                 hit = not what.literals.isdisjoint(strings_of(one.data))
@@ -79,11 +77,5 @@ class MemoryStore:
         return list(found.values())
 
 
-def _within(moment: datetime | None, since: datetime | None, until: datetime | None) -> bool:
-    if moment is None:
-        return since is None and until is None
-    return (since is None or moment >= since) and (until is None or moment < until)
-
-
-def _order(record: StoredRecord) -> datetime:
-    return event_time(record.data) or datetime.min.replace(tzinfo=UTC)
+def _order(record: StoredRecord) -> tuple[datetime, str]:
+    return event_time(record.data) or datetime.min.replace(tzinfo=UTC), identity(record.data).event_id

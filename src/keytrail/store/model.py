@@ -8,11 +8,15 @@ from datetime import date, datetime
 from typing import Protocol
 
 from keytrail.cloudtrail import Json
+from keytrail.search import Sighting, strings_of
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One event of a store. `position` is its place in the order of arrival, `raw` the record as it was stored."""
+    """One event of a store, `raw` as it was stored.
+
+    `position` is its place in the order of arrival; -1 where a store does not say, as `find` need not.
+    """
 
     position: int
     raw: bytes
@@ -60,20 +64,6 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """Whether `account` (the recipient's, else the caller's) has an event before `before` with `value` at `path`.
-
-    >>> Sighting(("sourceIPAddress",), "192.0.2.1", "111122223333", datetime(2026, 3, 1)).path
-    ('sourceIPAddress',)
-    """
-
-    path: tuple[str, ...]
-    value: str
-    account: str
-    before: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Interval:
     """From when to when (event time, both inclusive) a store holds events of an account and region, at least."""
 
@@ -117,8 +107,9 @@ class EventStore(Protocol):
     """Events, in the order of their arrival and by what they hold. Every implementation passes tests/store.
 
     Positions count records from 0 in the order of arrival. `find` and `count` are exact and take each event once, by
-    its identity (`cloudtrail.identity`), however often it was delivered. Times are event times, `until` exclusive; an
-    event without a readable time lies in no interval and is found only where neither bound is given.
+    its identity (`cloudtrail.identity`), however often it was delivered; of deliveries that differ, any one. Times are
+    event times, `until` exclusive; an event without a readable time lies in no interval and is found only where neither
+    bound is given.
     """
 
     def head(self) -> int:
@@ -136,7 +127,7 @@ class EventStore(Protocol):
         until: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[StoredRecord]:
-        """The events that are selected, by event time, then by position. Raises QueryError."""
+        """The events that are selected, by event time, then by event id. Raises QueryError."""
         ...
 
     def count(self, what: Selector, since: datetime | None = None, until: datetime | None = None) -> int:
@@ -148,7 +139,7 @@ class EventStore(Protocol):
         ...
 
     def coverage(self, since: datetime | None = None, until: datetime | None = None) -> Coverage:
-        """What the store has seen, of the interval if one is given."""
+        """What the store has seen, of the interval if one is given: at least that."""
         ...
 
     def prepare(self, wants: Sequence[Want], sightings: Sequence[Sighting] = ()) -> None:
@@ -159,18 +150,15 @@ class EventStore(Protocol):
         ...
 
 
-def strings_of(value: object) -> Iterator[str]:
-    """Every string value in a JSON value, at any depth; not the names of members.
-
-    >>> list(strings_of({"a": ["x", {"b": "y"}], "c": 1}))
-    ['x', 'y']
-    """
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            waiting.extend(reversed(one.values()))
-        elif isinstance(one, list):
-            waiting.extend(reversed(one))
+__all__ = [
+    "Batch",
+    "Coverage",
+    "Damage",
+    "EventStore",
+    "Interval",
+    "Selector",
+    "Sighting",
+    "StoredRecord",
+    "Want",
+    "strings_of",
+]

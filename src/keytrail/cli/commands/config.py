@@ -81,7 +81,7 @@ def show(
     """
     from keytrail.settings import describe
 
-    form = choose_format(output_format, None)
+    form = choose_format(output_format, None, Format)
     rows = [row._asdict() for row in describe(options.settings(config, {"output.color": color}))]
     with open_output(None) as out:
         if form is Format.TABLE:

@@ -20,6 +20,8 @@ from keytrail.text import for_json
 
 if TYPE_CHECKING:
     from keytrail.service.policy_diff import PolicyDiff
+    from keytrail.settings import Settings
+    from keytrail.settings.trust import Accounts
 
 
 class TextFormat(StrEnum):
@@ -50,13 +52,9 @@ def diff(
     account: Annotated[
         str | None, typer.Option(metavar="ID", help="The account that owns the key.", show_default=False)
     ] = None,
-    org: Annotated[
-        str | None, typer.Option(metavar="ID", help="The organisation of that account.", show_default=False)
-    ] = None,
-    trust: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="An account that is trusted; repeatable.", show_default=False),
-    ] = None,
+    org: options.Organisation = None,
+    trust: options.Trust = None,
+    accounts: options.AccountsFile = None,
     key: Annotated[
         str | None,
         typer.Option(metavar="ARN", help="Compare the last two versions of this key's policy.", show_default=False),
@@ -92,23 +90,25 @@ def diff(
       aws kms get-key-policy --key-id alias/app --output text | keytrail policy diff old.json - --account 111122223333
       keytrail policy diff --key arn:aws:kms:eu-west-1:111122223333:key/1234abcd-... --in ./AWSLogs
     """
-    from keytrail.service.policy import account_id, organisation_id
+    from keytrail.service.accounts import trust as trust_of
 
-    flags = options.source_flags(None, profile, region, role_arn, endpoint_url)
-    overrides = flags | {"scan.jobs": jobs, "output.color": color}
-    trusted = tuple(account_id(one, "--trust") for one in trust or ())
-    organisation = organisation_id(org) if org is not None else None
+    organisation, trusted = options.trusted(org, trust)
+    overrides: dict[str, object] = {"output.color": color, "accounts.file": accounts}
     with _every_problem():
         if key is not None or within:
             _only(
                 before is None and after is None and account is None, "--key and --in take no other policy or account"
             )
             _only(key is not None and bool(within), "--key ARN and --in SOURCE belong together")
-            found = _recorded(key or "", within or [], until, config, overrides, organisation, trusted, quiet=quiet)
+            flags = options.source_flags(None, profile, region, role_arn, endpoint_url)
+            settings = options.settings(config, overrides | flags | {"scan.jobs": jobs})
+            known = trust_of(settings, organisation=organisation, trusted=trusted)
+            found = _recorded(key or "", within or [], until, settings, known, quiet=quiet)
         else:
-            options.settings(config, {"output.color": color})
+            settings = options.settings(config, overrides)
             _only(until is None, "--until belongs to --key ARN and --in SOURCE")
-            found = _given(before, after, account, organisation, trusted)
+            known = trust_of(settings, organisation=organisation, trusted=trusted)
+            found = _given(before, after, account, known)
     with open_output(None) as out:
         if output_format is TextFormat.JSON:
             out.write(for_json(found.to_dict()) + "\n")
@@ -290,10 +290,10 @@ def simulate(
     raise typer.Exit(PolicyExit.NO if decision.allowed else PolicyExit.YES)
 
 
-def _given(
-    before: str | None, after: str | None, account: str | None, org: str | None, trusted: tuple[str, ...]
-) -> PolicyDiff:
-    """Compare two policies that were named."""
+def _given(before: str | None, after: str | None, account: str | None, accounts: Accounts) -> PolicyDiff:
+    """Compare two policies that were named; approvals count as of now."""
+    from datetime import UTC, datetime
+
     from keytrail.service.policy import DEFAULT, NONE, STDIN, account_id, read_version
     from keytrail.service.policy_diff import diff_policies
 
@@ -310,21 +310,20 @@ def _given(
     _only(after != NONE, f"AFTER cannot be {NONE}: a key always has a policy")
     _only((before, after) != (STDIN, STDIN), "stdin can be only one of the two policies")
     owner = account_id(account)
-    return diff_policies(read_version(before, owner), read_version(after, owner), owner, org=org, trusted=trusted)
+    versions = read_version(before, owner), read_version(after, owner)
+    return diff_policies(*versions, owner, accounts=accounts, at=datetime.now(UTC))
 
 
 def _recorded(
     key: str,
     sources: Sequence[str],
     until: str | None,
-    config: str | None,
-    overrides: dict[str, object],
-    org: str | None,
-    trusted: tuple[str, ...],
+    settings: Settings,
+    accounts: Accounts,
     *,
     quiet: bool,
 ) -> PolicyDiff:
-    """Compare the last two versions that an archive holds."""
+    """Compare the last two versions that an archive holds; approvals count as of the change."""
     from datetime import UTC, datetime
 
     from keytrail.cli.progress import watching
@@ -332,7 +331,6 @@ def _recorded(
     from keytrail.service.policy_history import HistoryRequest, last_change
     from keytrail.service.times import parse_window
 
-    settings = options.settings(config, overrides)
     _, end = parse_window(None, until, datetime.now(UTC))
     request = HistoryRequest(key, tuple(sources), until=end, jobs=settings.scan.jobs, settings=settings)
     problems = messages.Problems()
@@ -343,7 +341,7 @@ def _recorded(
         # A source that cannot be reached is raised, and told at the end.
         problems.unreached.clear()
         problems.tell()
-    return diff_change(change, org=org, trusted=trusted)
+    return diff_change(change, accounts=accounts)
 
 
 def _action(text: str) -> str:

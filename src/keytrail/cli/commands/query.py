@@ -52,7 +52,7 @@ def query(
     from keytrail.service.requests import QueryRequest
     from keytrail.service.times import parse_window
 
-    form = choose_format(output_format or (_raw_format(output) if raw else None), output)
+    form = choose_format(output_format or (_raw_format(output) if raw else None), output, Format)
     if raw and form in (Format.TABLE, Format.CSV):
         raise UsageError("--raw prints JSON", advice="use --format ndjson or json with it, or leave it out")
     start, end = parse_window(since, until, datetime.now(UTC))

@@ -57,7 +57,7 @@ def list_rules(
     from keytrail.service.rules import load_rules
 
     options.settings(config, {"output.color": color})
-    form = choose_format(output_format, output)
+    form = choose_format(output_format, output, Format)
     found = load_rules(tuple(rules or ()), builtin=not no_builtin)
     rows = [_facts(rule) for rule in sorted(found.rules, key=lambda rule: rule.name.casefold())]
     with open_output(output, force=force) as out:

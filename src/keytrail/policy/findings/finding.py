@@ -94,7 +94,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a finding function yields; the registry adds id, title and, unless they are given here, techniques."""
+    """What a finding function yields; a registry adds id, title and, unless they are given here, techniques."""
 
     severity: Severity
     sentence: str
@@ -107,6 +107,24 @@ class Found:
     bound: Literal["strict", "upper bound"] | None = None
     standing: bool = False
     techniques: tuple[str, ...] | None = None
+
+    def named(self, id_: str, title: str, techniques: tuple[str, ...]) -> Finding:
+        """The finding, under the name that a line of a registry gives it."""
+        return Finding(
+            id=id_,
+            title=title,
+            severity=self.severity,
+            techniques=techniques if self.techniques is None else self.techniques,
+            sentence=self.sentence,
+            remedy=self.remedy,
+            principals=self.principals,
+            actions=self.actions,
+            statements=self.statements,
+            witness=self.witness,
+            proof=self.proof,
+            bound=self.bound,
+            standing=self.standing,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,9 @@ def destroys(case: Case) -> Iterator[Found]:
 
 
 def helped_itself(case: Case) -> Iterator[Found]:
-    """KMS-P13: whoever made the change gains by it."""
+    """KMS-P13: whoever made the change gains by it. An AWS service speaks for nobody: P05 and P15 judge it."""
     caller = case.facts.caller
-    if caller is None or case.first:
+    if caller is None or caller.kind is CallerKind.SERVICE or case.first:
         return
     for access in case.gains:
         witness = _as_caller(case, access, caller)

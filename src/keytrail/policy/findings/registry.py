@@ -76,23 +76,7 @@ def find(
     """
     case = Case(before, after, owner, comparison, org, frozenset(trusted_accounts), facts or ChangeFacts(), at)
     with case.closing:
-        found = [_finding(id_, kind, each) for id_, kind in FINDINGS.items() for each in kind.decide(case)]
+        found = [
+            each.named(id_, kind.title, kind.techniques) for id_, kind in FINDINGS.items() for each in kind.decide(case)
+        ]
     return tuple(sorted(found, key=lambda each: (SEVERITIES.index(each.severity), each.standing)))
-
-
-def _finding(id_: str, kind: Kind, found: Found) -> Finding:
-    return Finding(
-        id=id_,
-        title=kind.title,
-        severity=found.severity,
-        techniques=kind.techniques if found.techniques is None else found.techniques,
-        sentence=found.sentence,
-        remedy=found.remedy,
-        principals=found.principals,
-        actions=found.actions,
-        statements=found.statements,
-        witness=found.witness,
-        proof=found.proof,
-        bound=found.bound,
-        standing=found.standing,
-    )

@@ -31,7 +31,8 @@ def is_incomplete(case: Case) -> Iterator[Found]:
     """KMS-P26: something was not decided, and what exactly. Never silently taken for no change."""
     reasons = list(case.comparison.incomplete)
     if not case.facts.before_known:
-        reasons.insert(0, "the policy before this change is not known, so everything is shown as if it were new")
+        shown = "everything is shown as if it were new" if case.first else "it is compared with the last that is known"
+        reasons.insert(0, f"the policy before this change is not known, so {shown}")
     if case.facts.policy_name != "default":
         reasons.insert(
             0, f'the change is of the policy named "{case.facts.policy_name}", not of the key policy "default"'
@@ -82,7 +83,11 @@ def is_first(case: Case) -> Iterator[Found]:
 
 
 def diverges(case: Case) -> Iterator[Found]:
-    """KMS-P28: the same multi-Region key is open elsewhere to requests that this policy refuses. The witness is one."""
+    """KMS-P28: copies of a multi-Region key differ: open elsewhere to what this policy refuses, or open wider here.
+
+    The witness is such a request. A new copy is held against the primary alone.
+    """
+    yield from _wider_than_primary(case)
     for arn, policy in case.facts.replicas:
         beyond = case.compare(case.after, policy)
         if not beyond.new_access:
@@ -102,6 +107,26 @@ def diverges(case: Case) -> Iterator[Found]:
             witness=first.witness,
             proof="possible" if first.witness is None else "witnessed",
         )
+
+
+def _wider_than_primary(case: Case) -> Iterator[Found]:
+    primary = case.facts.primary
+    beyond = None if primary is None else case.compare(primary, case.after)
+    if beyond is None or not beyond.new_access:
+        return
+    first = beyond.gains[0]
+    can = "can" if first.witness is not None else "may be able to"
+    yield Found(
+        "medium",
+        f"{words.start(case.who(first.classes))} {can} {words.powers(first.actions)} through this new copy of the key, "
+        "though not through its primary.",
+        "Give this copy the policy of the primary: key policies of multi-Region keys are never synchronised.",
+        principals=first.principals,
+        actions=first.actions,
+        statements=references("after", first.statements),
+        witness=first.witness,
+        proof="possible" if first.witness is None else "witnessed",
+    )
 
 
 def _against_primary(comparison: Comparison) -> str:

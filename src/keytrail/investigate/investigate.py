@@ -1,0 +1,208 @@
+"""From changes of key policies and an event store to investigations: what is asked of the store, and in which order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from keytrail.investigate.accounts import account_facts
+from keytrail.investigate.activity import KeyActivity, activity_of
+from keytrail.investigate.actor import actor_sightings, actor_wants, describe_actor
+from keytrail.investigate.change import CHANGES_QUERY, KeyName, PolicyChange, attempt_of
+from keytrail.investigate.compare import compare_change, gained_principals
+from keytrail.investigate.coverage import coverage_of
+from keytrail.investigate.data import data_at_stake
+from keytrail.investigate.events import KMS, Event, events_of
+from keytrail.investigate.findings import findings_of
+from keytrail.investigate.history import Snapshot, history_of
+from keytrail.investigate.inventory import Inventory
+from keytrail.investigate.key import ALIAS_MOVES_QUERY, describe_key
+from keytrail.investigate.limits import Limits
+from keytrail.investigate.model import ComparedChange, Investigation, Truncated
+from keytrail.investigate.related import relate, related_wants
+from keytrail.investigate.timeline import timeline_of
+from keytrail.investigate.unseen import LOGGING_QUERY, logging_gaps
+from keytrail.investigate.verdict import judge
+from keytrail.settings.trust import Accounts
+from keytrail.store import Coverage, EventStore, Selector, Sighting, Want, strings_of
+
+POLICY_EVENTS = Selector.kql(CHANGES_QUERY)
+LOGGING_EVENTS = Selector.kql(LOGGING_QUERY)
+ALIAS_EVENTS = Selector.kql(ALIAS_MOVES_QUERY)
+FIRST_LOOK = (POLICY_EVENTS, LOGGING_EVENTS, ALIAS_EVENTS)
+"""What is read first: every change of a key policy, tried or made, what was done to the logging of them, and the moves
+of aliases, which do not name the key that they leave.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known besides the events: who is trusted, who owns what, exported policies; and the bounds."""
+
+    accounts: Accounts = field(default_factory=Accounts)
+    inventory: Inventory = field(default_factory=Inventory)
+    snapshots: tuple[Snapshot, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """A change with what the events about policies alone tell: enough to know what else to ask the store."""
+
+    change: PolicyChange
+    compared: ComparedChange
+    gained: tuple[str, ...]
+    attempts: tuple[Event, ...]
+    siblings: tuple[str, ...]
+    gaps: tuple[str, ...]
+
+
+def policy_events(store: EventStore) -> Iterator[Event]:
+    """Every change of a key policy in the store, tried or made, by time."""
+    return events_of(store.find(POLICY_EVENTS))
+
+
+def investigate(
+    changes: Iterable[PolicyChange], store: EventStore, knowledge: Knowledge
+) -> Iterator[tuple[PolicyChange, Investigation]]:
+    """Investigate changes; they come back key by key, each with what was found.
+
+    The store is asked twice: for the events about policies, then for all that the changes make worth knowing.
+    """
+    by_key: dict[KeyName, list[PolicyChange]] = defaultdict(list)
+    for change in changes:
+        by_key[change.key].append(change)
+    if not by_key:
+        return
+    store.prepare([Want(what) for what in FIRST_LOOK])
+    outlines = _outlines(by_key, store, knowledge)
+    limits = knowledge.limits
+    wants = [Want(_about(key)) for key in outlines]
+    sightings: list[Sighting] = []
+    for one in chain.from_iterable(outlines.values()):
+        wants += [*actor_wants(one.change, limits), *related_wants(one.gained, limits)]
+        sightings += actor_sightings(one.change, limits)
+    store.prepare(wants, sightings)
+    coverage = store.coverage()
+    alias_moves = tuple(events_of(store.find(ALIAS_EVENTS)))
+    for key, each in outlines.items():
+        activity = activity_of(
+            key,
+            _events_about(key, store),
+            most_calls=limits.max_calls,
+            changes=[one.change.event.time for one in each],
+        )
+        for one in each:
+            yield one.change, _investigation(one, activity, alias_moves, store, coverage, knowledge)
+
+
+def _outlines(
+    by_key: Mapping[KeyName, Sequence[PolicyChange]], store: EventStore, knowledge: Knowledge
+) -> dict[KeyName, list[_Outline]]:
+    """The first look: the history of each key, and what each change of it gave to whom."""
+    ids = {key.id for key in by_key}
+    of_key: dict[KeyName, list[Event]] = defaultdict(list)
+    for event in policy_events(store):
+        attempt = attempt_of(event)
+        if attempt is not None and attempt.key.id in ids:
+            of_key[attempt.key].append(event)
+    snapshots: dict[str, list[Snapshot]] = defaultdict(list)
+    for snapshot in knowledge.snapshots:
+        snapshots[snapshot.key_arn].append(snapshot)
+    histories = {
+        key.arn: history_of(key, events, (*snapshots[key.arn], *snapshots[key.id])) for key, events in of_key.items()
+    }
+    logging = tuple(events_of(store.find(LOGGING_EVENTS)))
+    coverage = store.coverage()
+    found: dict[KeyName, list[_Outline]] = {}
+    for key, changes in by_key.items():
+        family = {other.arn: histories[other.arn] for other in of_key if other.id == key.id}
+        logged = family[key.arn].logged() if key.arn in family else ()
+        gaps = logging_gaps(logging, key.account, logged=logged, organisation=tuple(knowledge.accounts.names))
+        for change in changes:
+            compared = compare_change(
+                change, family, accounts=knowledge.accounts, coverage=coverage, logging=logging, limits=knowledge.limits
+            )
+            refused = set(compared.refused_before)
+            found.setdefault(key, []).append(
+                _Outline(
+                    change,
+                    compared,
+                    gained_principals(compared),
+                    tuple(event for event in of_key[key] if event.id in refused),
+                    tuple(sorted(arn for arn in family if arn != key.arn)),
+                    tuple(f"{gap.reason[:1].upper()}{gap.reason[1:]}." for gap in gaps),
+                )
+            )
+    return found
+
+
+def _about(key: KeyName) -> Selector:
+    """The events that name a key, by its ARN or its id."""
+    return Selector.any_of((key.arn, key.id))
+
+
+def _events_about(key: KeyName, store: EventStore) -> Iterator[Event]:
+    """The events about a key, among those that name it.
+
+    Copies of a multi-Region key share its id, so the id counts in its own Region only. An event of KMS lists the keys
+    it is about: what is named elsewhere in it, in an encryption context say, was put there by the caller.
+    """
+    for event in events_of(store.find(_about(key))):
+        if event.provider == KMS and event.resources and key.arn not in event.resources:
+            attempt = attempt_of(event)  # ReplicateKey lists the primary, and makes the replica.
+            if attempt is not None and attempt.key == key:
+                yield event
+        elif event.region == key.region or key.arn in strings_of(event.data):
+            yield event
+
+
+def _investigation(
+    one: _Outline,
+    activity: KeyActivity,
+    alias_moves: Sequence[Event],
+    store: EventStore,
+    coverage: Coverage,
+    knowledge: Knowledge,
+) -> Investigation:
+    change, compared, limits = one.change, one.compared, knowledge.limits
+    key = knowledge.inventory.with_key(describe_key(change, activity, one.siblings, alias_moves))
+    aliases = tuple(alias.name for alias in key.aliases)
+    data = knowledge.inventory.with_data(data_at_stake(change, activity, aliases=aliases, limits=limits))
+    accounts = account_facts(change, compared, knowledge.accounts)
+    actor = describe_actor(change, store, activity, limits)
+    related = relate(change, compared, one.gained, activity, store, data.items, limits, knowledge.accounts)
+    findings = findings_of(change, compared, related, key, data, accounts, one.attempts, knowledge.accounts)
+    covered = coverage_of(change, compared, coverage, one.gaps)
+    timeline = timeline_of(change, compared, one.attempts, actor, related, activity, limits)
+    return Investigation(
+        event_id=change.event.id,
+        judgement=judge(change, key, compared, accounts, data, actor, related, covered, findings, knowledge.accounts),
+        key=key,
+        change=compared,
+        accounts=accounts,
+        data_at_stake=data,
+        actor=actor,
+        related=related,
+        timeline=timeline,
+        findings=findings,
+        coverage=covered,
+        truncated=tuple(
+            Truncated(section, shown, total)
+            for section, shown, total in (
+                ("history", len(compared.history), compared.history_total),
+                ("refused_before", len(compared.refused_before), compared.refused_total),
+                ("data_at_stake", len(data.items), data.total),
+                ("actor.acts", len(actor.acts.items), actor.acts.total),
+                ("related_activity.principals", len(related.principals.items), related.principals.total),
+                ("related_activity.uses", len(related.uses), related.uses_total),
+                ("related_activity.grants_since", len(related.grants_since), related.grants_since_total),
+                ("related_activity.surviving_grants", len(related.surviving_grants), related.surviving_grants_total),
+                ("timeline", len(timeline.items), timeline.total),
+            )
+            if shown < total
+        ),
+        as_of=store.head(),
+    )

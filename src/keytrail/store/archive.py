@@ -1,0 +1,266 @@
+"""An event store over archives: objects that are read again for every question that was not told before.
+
+What will be asked is collected, one pass over the objects finds it all, and the records lie on disk until they are
+asked for; memory holds an entry for each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+
+from keytrail import search
+from keytrail.cloudtrail import ReadLimits, event_time, identity
+from keytrail.errors import InputError, SourceError
+from keytrail.search import (
+    Listing,
+    Literal,
+    Match,
+    Options,
+    Pattern,
+    Plan,
+    Result,
+    Sizes,
+    Spans,
+    Spool,
+    match_id,
+    merge,
+    within,
+)
+from keytrail.sources import Source, TimeWindow
+from keytrail.store.arrivals import Arrivals
+from keytrail.store.model import Batch, Coverage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
+from keytrail.store.problems import Problems
+
+Times = tuple[datetime | None, datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A record in the spool. Deliveries of one event that differ have the same `name`."""
+
+    moment: datetime | None
+    event_id: str
+    name: bytes
+    offset: int
+    length: int
+
+
+class ArchiveStore:
+    """The events of `sources` from `since` on and before `until`: to the store, others do not exist.
+
+    A question is answered from what `prepare` and `seed` have put aside, if that covers it; else by a pass of its own,
+    which is remembered. Sources have to give the same objects each time they are read. `now` is what relative dates in
+    a query count from. `observe` is told every result of a pass; `listing` is that of the latest pass.
+
+    `coverage` promises no more than it says. The bounds of an interval are the times of two events that the objects
+    hold of the account and Region, yet there may be earlier and later ones. Where objects have no names of AWS's
+    layout, an account and Region with few events may be left out.
+
+    What could not be read is in `errors` (the first ones), in `failures`, and in the damage that `coverage` tells.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        limits: ReadLimits | None = None,
+        sizes: Sizes | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        now: datetime | None = None,
+        observe: Callable[[Result], None] | None = None,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._limits = limits or ReadLimits()
+        self._sizes = sizes or Sizes()
+        self._times: Times = (since, until)
+        self._now = now or datetime.now(UTC)
+        self._observe = observe
+        self.listing = Listing()
+        self._spool = Spool()
+        self._entries: list[_Entry] = []
+        self._numbers: dict[bytes, int] = {}
+        # Of each query and each single literal: when it was looked for, and the numbers of the entries found.
+        self._prepared: dict[Selector, list[Times]] = {}
+        self._found: dict[Selector, set[int]] = {}
+        self._seen: dict[Sighting, bool] = {}
+        self._spans: Spans | None = None
+        self._problems = Problems()
+        self._arrivals = Arrivals(self._sources, TimeWindow(since, until), self._limits, self._problems)
+
+    @property
+    def errors(self) -> tuple[InputError, ...]:
+        """What could not be read, each problem once."""
+        return self._problems.errors
+
+    @property
+    def failures(self) -> tuple[SourceError, ...]:
+        """The sources that could not be reached, or were lost."""
+        return self._problems.failures
+
+    def new_problems(self) -> tuple[InputError | SourceError, ...]:
+        """The errors and failures that were not given by this method before."""
+        return self._problems.new()
+
+    # -- what events hold -----------------------------------------------------------------------------------------
+
+    def find(
+        self,
+        what: Selector,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredRecord]:
+        found = sorted(self._selected(what, since, until), key=_order)
+        for entry in found[:limit]:
+            raw = self._spool.read(entry.offset, entry.length)
+            yield StoredRecord(-1, raw, json.loads(raw))
+
+    def count(self, what: Selector, since: datetime | None = None, until: datetime | None = None) -> int:
+        return len(self._selected(what, since, until))
+
+    def seen(self, what: Sighting) -> bool:
+        self.prepare((), (what,))
+        return self._seen[what]
+
+    def coverage(self, since: datetime | None = None, until: datetime | None = None) -> Coverage:
+        spans = self._pass({}, ()) if self._spans is None else self._spans
+        times: dict[tuple[str, str], list[datetime]] = {}
+        for (account, region, _), moments in spans.items():
+            inside = [one for one in moments if within(one, since, until)]
+            if inside:
+                times.setdefault((account, region), []).extend(inside)
+        seen = tuple(Interval(*site, min(found), max(found)) for site, found in sorted(times.items()))
+        return Coverage(seen, self._problems.damage(since, until))
+
+    def prepare(self, wants: Sequence[Want], sightings: Sequence[Sighting] = ()) -> None:
+        """Find all that is not known yet in one pass. Raises QueryError."""
+        terms: dict[Selector, list[Times]] = {}
+        for want in wants:
+            for term in _terms(want.what):
+                times = (want.since, want.until)
+                if not _covered(times, chain(self._prepared.get(term, ()), terms.get(term, ()))):
+                    terms.setdefault(term, []).append(times)
+        asked = tuple(dict.fromkeys(one for one in sightings if one not in self._seen))
+        if terms or asked:
+            self._pass(terms, asked)
+
+    def seed(self, what: Selector, raws: Iterable[bytes]) -> None:
+        """Take over all records of the sources that `what` selects, of all times, from a caller who has read them."""
+        terms = _terms(what)
+        for raw in raws:
+            data = json.loads(raw)
+            moment = event_time(data)
+            if within(moment, *self._times):
+                who = identity(data)
+                number = self._keep(_name(match_id("", data), who.time), moment, who.event_id, raw)
+                strings = set(strings_of(data))
+                self._add(number, (term for term in terms if term.query or not term.literals.isdisjoint(strings)))
+        for term in terms:
+            self._prepared.setdefault(term, []).append((None, None))
+
+    def _selected(self, what: Selector, since: datetime | None, until: datetime | None) -> list[_Entry]:
+        """The entries of a selector, each event once."""
+        self.prepare((Want(what, since, until),))
+        numbers = set[int]().union(*(self._found.get(term, ()) for term in _terms(what)))
+        found: dict[bytes, _Entry] = {}
+        for number in sorted(numbers):
+            entry = self._entries[number]
+            if within(entry.moment, since, until):
+                found.setdefault(entry.name, entry)
+        return list(found.values())
+
+    def _pass(self, terms: Mapping[Selector, Sequence[Times]], sightings: tuple[Sighting, ...]) -> Spans:
+        """Look for all terms and sightings in every object, once; returns what the objects cover."""
+        queries = [(term, times) for term, wanted in terms.items() if term.query for times in wanted]
+        literals = frozenset(
+            Literal(value, *times) for term, wanted in terms.items() for value in term.literals for times in wanted
+        )
+        patterns = [
+            Pattern("", term.query, since=since, until=until, raw_only=True) for term, (since, until) in queries
+        ]
+        if literals:
+            patterns.append(Pattern("", literals=literals))
+        plan = Plan(
+            patterns=tuple(patterns),
+            now=self._now,
+            sources=self._sources,
+            options=Options(self._limits, *self._times, spans=self._spans is None),
+            sightings=sightings,
+        )
+        seen: set[int] = set()
+        spans: Spans = {}
+        self.listing = Listing()
+        for result in search.run(plan, self._sizes, listing=self.listing):
+            for match in result.matches:
+                number = self._keep_match(match)
+                self._add(number, [queries[match.pattern][0]] if not match.literals else map(_literal, match.literals))
+            seen |= result.seen
+            merge(spans, result.spans)
+            self._problems.add(result)
+            if self._observe is not None:
+                self._observe(result)
+        self._problems.add(Result(errors=[problem for source in self._sources for problem in source.problems]))
+        for term, wanted in terms.items():
+            self._prepared.setdefault(term, []).extend(wanted)
+        self._seen.update((one, number in seen) for number, one in enumerate(sightings))
+        if self._spans is None:
+            self._spans = spans
+        return self._spans
+
+    def _keep_match(self, match: Match) -> int:
+        moment = event_time({"eventTime": match.time})
+        return self._keep(_name(match.id, match.time), moment, match.event_id, match.raw)
+
+    def _keep(self, name: bytes, moment: datetime | None, event_id: str, raw: bytes) -> int:
+        """The number of the entry of a record; one that was delivered again, byte for byte, is kept once."""
+        key = hashlib.blake2b(name + raw, digest_size=16).digest()
+        number = self._numbers.setdefault(key, len(self._entries))
+        if number == len(self._entries):
+            self._entries.append(_Entry(moment, event_id, name, self._spool.add(raw), len(raw)))
+        return number
+
+    def _add(self, number: int, terms: Iterable[Selector]) -> None:
+        for term in terms:
+            self._found.setdefault(term, set()).add(number)
+
+    # -- in the order of arrival ----------------------------------------------------------------------------------
+
+    def head(self) -> int:
+        return self._arrivals.head()
+
+    def after(self, position: int, limit: int) -> Batch:
+        return self._arrivals.after(position, limit)
+
+
+def _terms(what: Selector) -> tuple[Selector, ...]:
+    """What is looked for and remembered by itself: a query, or each single literal."""
+    return (what,) if what.query else tuple(map(_literal, sorted(what.literals)))
+
+
+def _literal(value: str) -> Selector:
+    return Selector(literals=frozenset((value,)))
+
+
+def _covered(times: Times, prepared: Iterable[Times]) -> bool:
+    """Whether one of the intervals holds another. One without bounds also holds the events without a time."""
+    since, until = times
+    return any(
+        (first is None or (since is not None and first <= since))
+        and (end is None or (until is not None and until <= end))
+        for first, end in prepared
+    )
+
+
+def _name(id: str, time: str) -> bytes:
+    """An event's identity, short: by the id of what finds it, which says nothing of its time, and by its time."""
+    return hashlib.blake2b(f"{id} {time}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _order(entry: _Entry) -> tuple[datetime, str]:
+    return entry.moment or datetime.min.replace(tzinfo=UTC), entry.event_id
