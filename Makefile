@@ -26,7 +26,9 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
 	$(BIN)/keytrail simulate --out $(DEMO)/archive --events 20000 --seed 7
-	$(BIN)/keytrail scan $(DEMO)/archive --format table
+	$(BIN)/keytrail scan $(DEMO)/archive --accounts $(DEMO)/archive/accounts.toml --format table
+	$(BIN)/keytrail scan $(DEMO)/archive --accounts $(DEMO)/archive/accounts.toml --quiet -o $(DEMO)/report.html
+	@echo "The same as a page: $(DEMO)/report.html"
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

@@ -82,9 +82,13 @@ def test_csv_has_the_documented_columns(keytrail: Keytrail, archive: Path) -> No
     }
 
 
-def test_a_table_has_a_line_for_each_alert(keytrail: Keytrail, archive: Path) -> None:
-    header, line = keytrail("scan", archive, "--format", "table").stdout.splitlines()
+def test_a_table_has_a_line_for_each_alert_and_one_for_what_was_found(keytrail: Keytrail, archive: Path) -> None:
+    header, line, found = keytrail("scan", archive, "--format", "table").stdout.splitlines()
     assert header.split("  ")[0] == "TIME (UTC)"
+    assert "review" in line
+    assert found.strip() == "which access that gives is not known, because the policy after it is not."
+    header, line = keytrail("scan", archive, "--format", "table", "--no-investigate").stdout.splitlines()
+    assert "VERDICT" not in header
     for part in ("2026-03-01 08:00:12", "medium", FLAGSHIP_NAME, keytrail.key[-36:], "Admin/mallory", "203.0.113.7"):
         assert part in line
 
@@ -105,7 +109,7 @@ def test_a_terminal_gets_a_table_that_fits(keytrail: Keytrail, archive: Path, co
     shown = keytrail.terminal("scan", archive, "-q", "--color", "never", columns=columns)
     assert shown.code == 0
     lines = shown.text.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3  # the header, the alert, what was found
     assert lines[0].startswith("TIME (UTC)")
     assert max(map(len, lines)) <= columns
 
@@ -363,7 +367,9 @@ def test_the_summary_counts(keytrail: Keytrail, archive: Path) -> None:
     lines = keytrail("scan", archive).stderr.splitlines()
     assert lines[0] == "1 alert: 1 medium"
     assert lines[1] == f"  1  {FLAGSHIP_NAME}"
-    assert lines[2].startswith("Scanned 2 files (")
+    assert lines[2].startswith("Investigated 1 alert in ")
+    assert lines[2].endswith(": 1 review")
+    assert lines[3].startswith("Scanned 2 files (")
 
 
 @pytest.mark.parametrize("flag", ["--quiet", "-q", "--no-summary"])

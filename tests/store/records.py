@@ -118,7 +118,7 @@ STORES: dict[str, Make] = {
     "lines": lambda records, folder: archive(write_lines(folder, records)),
     "lines, prepared": lambda records, folder: told(archive(write_lines(folder, records))),
     **{
-        f"objects, {name}": lambda records, folder, spell=spell: told(archive(write_objects(folder, records, spell)))  # type: ignore[misc]
+        f"objects, {name}": lambda records, folder, spell=spell: archive(write_objects(folder, records, spell))  # type: ignore[misc]
         for name, spell in SPELLINGS.items()
         if name != "plain"
     },

@@ -55,6 +55,7 @@ def test_events_that_hold_a_value_are_found_once_by_time_and_then_by_id(store: E
     assert ids(store, Selector.any_of(("alias/a b",))) == ["e2a"]
     assert ids(store, Selector.any_of(("Zoë/é",))) == ["e3"]
     assert ids(store, Selector.any_of(("alias/a b", KEY, "AKIA1")), at(1), at(4)) == ["e1", "e2a", "e3"]
+    assert ids(store, Selector.any_of((KEY,)), at(4), at(5)) == ["e4"]
     assert ids(store, Selector.any_of(())) == ids(store, Selector.any_of(("absent",))) == []
 
 

@@ -187,12 +187,17 @@ def _act(act: Act) -> Iterator[str]:
 
 
 def _timeline(found: Investigation, colour: bool) -> Iterator[str]:
-    shown = found.timeline.items
-    for entry in shown[:TIMELINE_ROWS]:
+    """The part of the time line around the change: more of what followed it than of what came before."""
+    entries = found.timeline.items
+    at = next((number for number, entry in enumerate(entries) if entry.event_id == found.event_id), 0)
+    start = max(0, min(at - TIMELINE_ROWS // 3, len(entries) - TIMELINE_ROWS))
+    shown = entries[start : start + TIMELINE_ROWS]
+    if start:
+        yield f"  {count(start, 'earlier event')}"
+    for entry in shown:
         yield from _line(entry, colour)
-    if found.timeline.total > TIMELINE_ROWS:
-        left = found.timeline.total - min(len(shown), TIMELINE_ROWS)
-        yield f"  and {count(left, 'more event')}; --format json has more of them"
+    if later := len(entries) - start - len(shown):
+        yield f"  {count(later, 'later event')}; --format json and html have them"
 
 
 def _line(entry: TimelineEntry, colour: bool) -> Iterator[str]:

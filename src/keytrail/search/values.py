@@ -116,7 +116,9 @@ class Values:
     def __init__(self, literals: Mapping[int, Iterable[Literal]], sightings: Sequence[Sighting] = ()) -> None:
         self.sightings = tuple(sightings)
         # Bytes that a record of the sighting's account holds, and the time from which on it does not count.
-        self._tests = [(needle_of(one.account) or b"", _text(one.before)) for one in self.sightings]
+        self._tests = [
+            ((needle_of(one.account) if one.account else None) or b"", _text(one.before)) for one in self.sightings
+        ]
         self._times: dict[int, dict[str, list[Times]]] = {}
         self._by_path: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         needles: dict[bytes, _Needle] = {}
@@ -137,22 +139,29 @@ class Values:
             needle(sighting.value).sightings.append(number)
         self._needles = [] if self.residual else list(needles.values())
         self._find: Positions = needle_finder([] if self.residual else list(needles))
-        self.slashes = any(b"/" in text for text in needles)
+        self.slashes = any(b"/" in text for text in (*needles, *(account for account, _ in self._tests)))
 
     def __bool__(self) -> bool:
         return bool(self._times or self.sightings)
 
     def positions(self, buffer: bytes, seen: Collection[int]) -> list[tuple[int, int]]:
-        """Offsets in `buffer` with the number of the needle there, but for needles of sightings that are `seen`."""
+        """Offsets in `buffer` with the number of the needle there; without those that cannot answer a sighting.
+
+        They cannot when it is one of `seen`, or when the buffer is about other accounts, as most objects are.
+        """
         found = self._find(buffer)
-        if not seen:
+        if not found or not self.sightings:
             return found
-        open_ones = {
+        kept = {
             number
-            for number, one in enumerate(self._needles)
-            if one.spans or any(sighting not in seen for sighting in one.sightings)
+            for number in {needle for _, needle in found}
+            if self._needles[number].spans
+            or any(
+                one not in seen and stringzilla.find(buffer, self._tests[one][0]) >= 0
+                for one in self._needles[number].sightings
+            )
         }
-        return [hit for hit in found if hit[1] in open_ones]
+        return [hit for hit in found if hit[1] in kept]
 
     def may_match(self, raw: bytes, needles: Iterable[int], seen: Collection[int]) -> bool:
         """Whether a record without escapes that holds these needles has to be read, going by its time."""

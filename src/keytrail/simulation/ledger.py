@@ -121,6 +121,16 @@ def ledger(
     return (json.dumps(content, indent=1, ensure_ascii=True) + "\n").encode()
 
 
+def accounts_toml(start: int) -> bytes:
+    """Return the accounts.toml of the organisation, as the ledger knows it: who is trusted, and until when."""
+    lines = ["# Who is trusted in this example archive.", f'organisation = "{ORGANISATION}"', "", "[accounts]"]
+    lines += [f'"{account}" = "{name}"' for account, name in ACCOUNTS.items()]
+    for account, reason, days in APPROVED_ACCOUNTS:
+        expires = iso(start + days * 86400)
+        lines += ["", "[[approved]]", f'account = "{account}"', f'reason = "{reason}"', f"expires = {expires}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def _change(one: Planted, change: Change, story: list[Planted]) -> Json:
     assert one.key is not None
     same_key = [other for other in story if other.key == one.key]

@@ -17,7 +17,7 @@ from keytrail.simulation.background import Background
 from keytrail.simulation.cast import Keys, make_keys, make_people
 from keytrail.simulation.chance import Chance
 from keytrail.simulation.expected import FLAGSHIP_RULE, expected_alerts
-from keytrail.simulation.ledger import ledger
+from keytrail.simulation.ledger import accounts_toml, ledger
 from keytrail.simulation.mix import EVENT_MIX
 from keytrail.simulation.organisation import ORGANISATION, SITES, iso
 from keytrail.simulation.story import DAYS, Planted, Teller
@@ -27,6 +27,7 @@ Layout = Literal["delivery", "large"]
 DEFAULT_START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 # Not a name that a scan of the folder takes for an archive.
 LEDGER = "story.ledger"
+ACCOUNTS_FILE = "accounts.toml"
 
 _DUPLICATED = 500  # one object in so many is delivered twice
 _ALWAYS_DUPLICATED = "key-opened"  # and the one with this step, so that doubles among the alerts occur
@@ -39,6 +40,7 @@ class Summary:
     out: Path
     logs: Path  # the folder in `out` that holds the objects alone: what to scan
     ledger: Path
+    accounts: Path  # who is trusted, for scan and investigate
     layout: str
     seed: int
     start: datetime
@@ -78,7 +80,9 @@ def simulate(
     layout: Layout = "delivery",
     start: datetime | None = None,
 ) -> Summary:
-    """Write an archive of `events` CloudTrail events over seven days, and its ledger, into the new folder `out`.
+    """Write an archive of `events` CloudTrail events over seven days into the new folder `out`.
+
+    Beside it stand its ledger and the accounts.toml of its organisation.
 
     `layout` is `delivery` (as an organisation's trail delivers, about eight records an object, some late, some
     delivered twice) or `large` (about 5,000 records an object, accounts and regions mixed). `start` is aware; the
@@ -145,11 +149,13 @@ def simulate(
         start=begin,
     )
     folder.write_plain(LEDGER, text)
+    folder.write_plain(ACCOUNTS_FILE, accounts_toml(begin))
     alerts = expected_alerts(planted)
     return Summary(
         out=folder.path,
         logs=folder.path / "AWSLogs",
         ledger=folder.path / LEDGER,
+        accounts=folder.path / ACCOUNTS_FILE,
         layout=layout,
         seed=seed,
         start=day,

@@ -219,7 +219,7 @@ class ArchiveStore:
 
     def _keep(self, name: bytes, moment: datetime | None, event_id: str, raw: bytes) -> int:
         """The number of the entry of a record; one that was delivered again, byte for byte, is kept once."""
-        key = hashlib.blake2b(name + raw, digest_size=16).digest()
+        key = hashlib.blake2b(raw, digest_size=16).digest()
         number = self._numbers.setdefault(key, len(self._entries))
         if number == len(self._entries):
             self._entries.append(_Entry(moment, event_id, name, self._spool.add(raw), len(raw)))

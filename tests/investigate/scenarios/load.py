@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,12 +82,13 @@ class _Writer:
     def record(self, short: Mapping[str, Any]) -> Json:
         """The record of an event as a scenario writes it."""
         build = CALLS.get(short["call"], _any_use if short["call"].partition(":")[2] in USES else _other)
-        more = {name: value for name, value in short.items() if name not in SHORT}
-        built = build(self, short, {"eventID": short["id"], **more})
+        built = build(self, short)
         if asked := short.get("request"):
             built["requestParameters"] = {**(built["requestParameters"] or {}), **asked}
-        built.setdefault("requestID", f"request-{short['id']}")
-        return built
+        more = {name: value for name, value in short.items() if name not in SHORT}
+        if "invokedBy" in more:
+            more["userIdentity"] = {**built["userIdentity"], "invokedBy": more.pop("invokedBy")}
+        return {**built, "eventID": short["id"], "requestID": f"request of {short['id']}", **more}
 
     def policy(self, written: object) -> str:
         """The text of a policy: as it stands, or of an object, or of a list of statements and names of statements."""
@@ -120,59 +122,54 @@ def caller(written: object) -> Json:
     return records.session(role, account or records.OWNER, name=session or role.lower(), access_key=key)
 
 
-Build = Callable[[_Writer, Mapping[str, Any], Json], Json]
+Build = Callable[[_Writer, Mapping[str, Any]], Json]
 
 
-def _put_policy(writer: _Writer, short: Mapping[str, Any], more: Json) -> Json:
-    if "policy" not in short:
-        more = {"requestParameters": None, **more}
-    return records.put_policy(*_who(short), writer.policy(short.get("policy", "")), key=_key(short), **more)
+def _put_policy(writer: _Writer, short: Mapping[str, Any]) -> Json:
+    return records.put_policy(*_who(short), writer.policy(short.get("policy", "")), key=_key(short))
 
 
-def _create_key(writer: _Writer, short: Mapping[str, Any], more: Json) -> Json:
-    built = records.create_key(*_who(short), None, key=_key(short), **more)
+def _create_key(writer: _Writer, short: Mapping[str, Any]) -> Json:
+    built = records.create_key(*_who(short), None, key=_key(short))
     if "policy" in short:
         built["requestParameters"]["policy"] = writer.policy(short["policy"])  # type: ignore[index]
     return built
 
 
-def _replicate_key(writer: _Writer, short: Mapping[str, Any], more: Json) -> Json:
-    built = records.replicate_key(*_who(short), {}, primary=_key(short), replica=short["replica"], **more)
+def _replicate_key(writer: _Writer, short: Mapping[str, Any]) -> Json:
+    built = records.replicate_key(*_who(short), {}, primary=_key(short), replica=short["replica"])
     text = writer.policy(short["policy"])
     built["requestParameters"]["policy"] = built["responseElements"]["replicaPolicy"] = text  # type: ignore[index]
     return built
 
 
-def _any_use(_: _Writer, short: Mapping[str, Any], more: Json) -> Json:
+def _any_use(_: _Writer, short: Mapping[str, Any]) -> Json:
     call = short["call"].partition(":")[2]
-    return records.use(*_who(short), short.get("context"), call=call, key=_key(short), **more)
+    return records.use(*_who(short), short.get("context"), call=call, key=_key(short))
 
 
-def _grant(_: _Writer, short: Mapping[str, Any], more: Json) -> Json:
+def _grant(_: _Writer, short: Mapping[str, Any]) -> Json:
     asked = short["request"]
-    return records.grant(*_who(short), asked["granteePrincipal"], grant_id=short["grant"], key=_key(short), **more)
+    return records.grant(*_who(short), asked["granteePrincipal"], grant_id=short["grant"], key=_key(short))
 
 
-def _alias(_: _Writer, short: Mapping[str, Any], more: Json) -> Json:
+def _alias(_: _Writer, short: Mapping[str, Any]) -> Json:
     call = short["call"].partition(":")[2]
-    return records.alias(call, *_who(short), short["alias"], key=_key(short), **more)
+    return records.alias(call, *_who(short), short["alias"], key=_key(short))
 
 
-def _assume_role(_: _Writer, short: Mapping[str, Any], more: Json) -> Json:
+def _assume_role(_: _Writer, short: Mapping[str, Any]) -> Json:
     asked = short["request"]
     name = asked.get("roleSessionName", "i-1")
     key = caller(f"role/{asked['roleArn'].rpartition('/')[2]}")["accessKeyId"]
-    return records.assume_role(*_who(short), asked["roleArn"], name=name, access_key=key, **more)
+    return records.assume_role(*_who(short), asked["roleArn"], name=name, access_key=key)
 
 
-def _of_key(_: _Writer, short: Mapping[str, Any], more: Json) -> Json:
-    return records.key_call(short["call"].partition(":")[2], *_who(short), key=_key(short), **more)
-
-
-def _other(writer: _Writer, short: Mapping[str, Any], more: Json) -> Json:
-    if short["call"].startswith("kms:"):
-        return _of_key(writer, short, more)
-    return records.record(short["call"], *_who(short), short.get("request", {}), **more)
+def _other(writer: _Writer, short: Mapping[str, Any]) -> Json:
+    service, _, name = short["call"].partition(":")
+    if service == "kms":
+        return records.key_call(name, *_who(short), key=_key(short))
+    return records.record(short["call"], *_who(short), {})
 
 
 CALLS: Mapping[str, Build] = {
@@ -239,28 +236,32 @@ def problems(found: Json, expect: Mapping[str, Any]) -> list[str]:
 def at(value: object, path: str) -> object:
     """What a path leads to: `a.b` a member, `a[0]` an item, `a[*].b` that of every item, `a[x=1]` the only such item.
 
-    Raises KeyError for a member that is not there, so that a misspelt path is no success.
+    Raises KeyError for a path that leads nowhere, so that a misspelt one is no success.
     """
-    head, dot, rest = path.partition(".")
-    name, bracket, which = head.partition("[")
-    if not isinstance(value, dict) or name not in value:
-        raise KeyError(f"no member {name!r} where {path!r} leads")
-    value = value[name]
-    if not bracket:
-        return at(value, rest) if dot else value
-    assert isinstance(value, list), f"{name} is no list"
-    which = which.removesuffix("]")
+    found = _STEP.fullmatch(path)
+    if found is None or not isinstance(value, dict) or found["name"] not in value:
+        raise KeyError(f"no such member: {path!r}")
+    value, which, rest = value[found["name"]], found["which"], found["rest"]
+    if which is None:
+        return at(value, rest) if rest else value
+    if not isinstance(value, list):
+        raise KeyError(f"no list: {path!r}")
     if which == "*":
-        return [at(item, rest) if dot else item for item in value]
-    if "=" in which:
-        member, _, wanted = which.partition("=")
-        items = [item for item in value if str(at(item, member)) == wanted]
-        if len(items) != 1:
-            raise KeyError(f"{len(items)} items of {name!r} have {which}")
-        [item] = items
-    else:
-        item = value[int(which)]
-    return at(item, rest) if dot else item
+        return [at(item, rest) if rest else item for item in value]
+    item = value[int(which)] if which.isdigit() else _only(value, which)
+    return at(item, rest) if rest else item
+
+
+_STEP = re.compile(r"(?P<name>[^.\[]+)(\[(?P<which>[^\]]*)\])?(\.(?P<rest>.+))?")
+
+
+def _only(items: Sequence[object], which: str) -> object:
+    """The only one of the items with a member of a value, `member=value`."""
+    member, _, wanted = which.partition("=")
+    found = [item for item in items if str(at(item, member)) == wanted]
+    if len(found) != 1:
+        raise KeyError(f"{len(found)} items have {which}")
+    return found[0]
 
 
 def _several(wanted: object) -> Sequence[Any]:

@@ -30,11 +30,11 @@ def simulate(
 ) -> None:
     """Write a realistic synthetic archive, with an attack on a KMS key planted in it.
 
-    The folder is new or empty; a ledger in it says what was planted.
+    The folder is new or empty; a ledger in it says what was planted, and accounts.toml who is trusted.
 
     \b
     Examples:
-      keytrail simulate --out ./example
+      keytrail simulate --out ./example && keytrail scan ./example --accounts ./example/accounts.toml
       keytrail simulate --out ./big --events 500000 --seed 7 --layout large
     """
     from keytrail.simulation import simulate as write
@@ -47,6 +47,6 @@ def simulate(
         f" ({size(done.stored_bytes)}, {size(done.inflated_bytes)} inflated{doubles}{asides})",
         f"Days: {done.start:%Y-%m-%d} to {done.end:%Y-%m-%d}, seed {done.seed}, layout {done.layout}",
         f"Planted: {count(done.story_events, 'event')} of the story, among them"
-        f" {count(done.policy_changes, 'key policy change')}; {done.ledger} tells which",
+        f" {count(done.policy_changes, 'key policy change')}; {done.ledger} tells which, {done.accounts} who is trusted",
     ]
     typer.echo("\n".join(map(for_terminal, lines)))
