@@ -42,9 +42,9 @@ def root(
 
     \b
     Start here:
-      keytrail simulate --out ./example      an example archive with an attack in it
-      keytrail scan ./example                your own: files, folders, s3://bucket, aws://
-      keytrail scan ./example -o report.html the same as a page, with who gained what and a verdict
+      keytrail simulate --out ./example       an example archive with an attack in it
+      keytrail scan ./example                 your own: files, folders, s3://bucket, aws://
+      keytrail scan ./example -o report.html  the same as a page: who gained what, and a verdict
     """
     colour.use(colour.ColourMode.AUTO)
     if debug:

@@ -15,6 +15,7 @@ INVESTIGATION = "keytrail.investigation"
 
 _RAW_CHARACTERS = 100_000
 _SEVERITY_ORDER = tuple(words.SEVERITIES)
+_NAMES = ("user.name", "aws.cloudtrail.user_identity.invoked_by", "user.id")  # of a caller without an ARN
 _VERDICT_ORDER = {"malicious": 0, "review": 1, "": 2, "expected": 3, "no_effect": 4}
 
 
@@ -106,7 +107,7 @@ def row_of(item: ReportItem) -> AlertRow:
         outcome=text_at(alert, "event.outcome"),
         key=alias_of(found) or short(resource),
         resource=resource,
-        who=person(arn) or text_at(alert, "user.name") or text_at(alert, "aws.cloudtrail.user_identity.invoked_by"),
+        who=person(arn) or next((name for name in (text_at(alert, one) for one in _NAMES) if name), ""),
         arn=arn or text_at(alert, "aws.cloudtrail.user_identity.invoked_by"),
         address=text_at(alert, "source.address"),
         agent=text_at(alert, "user_agent.original"),

@@ -47,6 +47,7 @@ def simulate(
         f" ({size(done.stored_bytes)}, {size(done.inflated_bytes)} inflated{doubles}{asides})",
         f"Days: {done.start:%Y-%m-%d} to {done.end:%Y-%m-%d}, seed {done.seed}, layout {done.layout}",
         f"Planted: {count(done.story_events, 'event')} of the story, among them"
-        f" {count(done.policy_changes, 'key policy change')}; {done.ledger} tells which, {done.accounts} who is trusted",
+        f" {count(done.policy_changes, 'key policy change')}; {done.ledger} tells which",
+        f"Trusted accounts: {done.accounts}",
     ]
     typer.echo("\n".join(map(for_terminal, lines)))
