@@ -13,7 +13,10 @@ from datetime import UTC, datetime
 
 from keytrail.investigate.activity import KeyActivity, activity_of
 from keytrail.investigate.change import KeyName, PolicyChange, change_of
-from keytrail.investigate.events import Event
+from keytrail.investigate.events import Event, events_of
+from keytrail.investigate.queries import IDENTITIES_QUERY
+from keytrail.investigate.related import IdentityEvents
+from keytrail.store import EventStore, Selector
 
 Json = dict[str, object]
 
@@ -338,3 +341,8 @@ def activity(*built: Json, key: str = KEY, most_calls: int = 1000) -> KeyActivit
 def _of(key: str) -> Json:
     _, _, _, region, account, _ = key.split(":", 5)
     return {"awsRegion": region, "recipientAccountId": account, "resources": key_resources(key)}
+
+
+def identities(store: EventStore) -> IdentityEvents:
+    """What a store tells of the making of roles and users."""
+    return IdentityEvents(events_of(store.find(Selector.kql(IDENTITIES_QUERY))))

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from keytrail.investigate.activity import KeyActivity, activity_of
-from keytrail.investigate.change import CHANGES_QUERY, KeyName, PolicyChange, attempt_of, change_of
+from keytrail.investigate.change import KeyName, PolicyChange, attempt_of, change_of
 from keytrail.investigate.compare import compare_change, gained_principals
 from keytrail.investigate.events import Event, events_of
-from keytrail.investigate.history import LOGGING_QUERY, history_of
+from keytrail.investigate.history import history_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import ComparedChange
+from keytrail.investigate.queries import CHANGES_QUERY, LOGGING_QUERY
 from keytrail.settings.trust import Accounts
 from keytrail.simulation import DEFAULT_START
 from keytrail.simulation.ledger import ledger

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from keytrail.investigate.activity import activity_of
-from keytrail.investigate.actor import actor_sightings, actor_wants, describe_actor
+from keytrail.investigate.actor import actor_sightings, actor_wants, address_wants, describe_actor
 from keytrail.investigate.change import PolicyChange, change_of
 from keytrail.investigate.events import Event, events_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import Actor
 from keytrail.simulation import simulate
-from keytrail.store import MemoryStore, Selector
+from keytrail.store import MemoryStore, Selector, Want
 from tests.investigate import records
 from tests.investigate.records import DEFAULT, OUTSIDE, OWNER, Json
 
@@ -143,13 +143,17 @@ def test_a_service_has_no_key_and_no_address(story: tuple[dict[str, Any], Memory
 # What is asked ------------------------------------------------------------------------------------------------------
 
 
-def test_a_session_is_asked_for_by_its_key_its_own_arn_and_its_address() -> None:
+def test_a_session_is_asked_for_by_its_key_and_its_own_arn_and_by_its_address_if_that_is_new() -> None:
     change = records.change(put(ADMIN, **ATTACKER))
     day = timedelta(hours=24)
     key, around = actor_wants(change, LIMITS)
     assert (key.what.literals, key.since, key.until) == ({"ASIAEXAMPLEADMIN0001"}, None, None)
-    assert around.what.literals == {ADMIN["arn"], "203.0.113.66"}  # Not the role's ARN, which all its sessions have.
+    assert around.what.literals == {ADMIN["arn"]}  # Not the role's ARN, which all its sessions have.
     assert (around.since, around.until) == (change.event.time - day, change.event.time + day)
+    (address,) = address_wants(change, MemoryStore([]), LIMITS)
+    assert address == Want(Selector.any_of({"203.0.113.66"}), around.since, around.until)
+    earlier = records.record("s3:ListBuckets", "2026-03-01T11:00:00Z", records.user("bob"), **ATTACKER)
+    assert address_wants(change, MemoryStore([earlier]), LIMITS) == ()
     assert {(one.path, one.value) for one in actor_sightings(change, LIMITS)} == {
         (("sourceIPAddress",), "203.0.113.66"), (("userAgent",), "evil/1.0"),
     }  # fmt: skip
@@ -160,8 +164,8 @@ def test_nothing_is_asked_about_a_service_nor_by_an_account_alone() -> None:
     assert actor_wants(records.change(put(records.service())), LIMITS) == ()
     assert actor_sightings(records.change(put(records.service())), LIMITS) == ()
     root = records.outsider(principal_id=OUTSIDE)
-    (around,) = actor_wants(records.change(put(root)), LIMITS)
-    assert around.what.literals == {"192.0.2.10"}
+    assert actor_wants(records.change(put(root)), LIMITS) == ()
+    assert address_wants(records.change(put(records.service())), MemoryStore([]), LIMITS) == ()
 
 
 def test_a_caller_without_arn_goes_by_its_id() -> None:
@@ -304,7 +308,7 @@ def test_acts_are_those_of_the_key_the_session_and_the_address_within_a_day() ->
         records.iam("CreateUser", "2026-03-03T11:59:59Z", ADMIN, {"userName": "last"}, **elsewhere),
     ]
     others = [
-        records.iam("CreateUser", "2026-03-01T11:59:59Z", ADMIN, {"userName": "too early"}, **ATTACKER),
+        records.iam("CreateUser", "2026-03-01T11:59:59Z", ADMIN, {"userName": "too early"}, **elsewhere),
         records.iam("CreateUser", "2026-03-03T12:00:00Z", ADMIN, {"userName": "too late"}, **ATTACKER),
         records.iam("CreateUser", "11:00", records.user("bob"), {"userName": "somebody else"}, **elsewhere),
         records.iam(
@@ -317,6 +321,10 @@ def test_acts_are_those_of_the_key_the_session_and_the_address_within_a_day() ->
     # The third is by another identity that nothing links to the actor's, and `who` says so.
     assert actor.acts_by_others == 1
     assert actor.acts.items[2].who == records.user("bob")["arn"]
+    # Of an address that the account knew before, what others did says nothing.
+    known = records.record("s3:ListBuckets", "2026-03-01T09:00:00Z", records.user("carol"), **ATTACKER)
+    actor = describe(put(ADMIN, **ATTACKER), known, *others, *acts)
+    assert [act.event_id for act in actor.acts.items] == [act["eventID"] for act in (acts[0], acts[1], acts[3])]
 
 
 def test_who_opened_the_session_and_whom_the_actor_made_are_no_others() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from keytrail.investigate import compare as comparing
-from keytrail.investigate.change import CHANGES_QUERY, KeyName, attempt_of, change_of
+from keytrail.investigate.change import KeyName, attempt_of, change_of
 from keytrail.investigate.compare import compare_change, gained_principals
 from keytrail.investigate.events import Event, events_of
-from keytrail.investigate.history import LOGGING_QUERY, Snapshot, history_of
+from keytrail.investigate.history import Snapshot, history_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import ComparedChange
+from keytrail.investigate.queries import CHANGES_QUERY, LOGGING_QUERY
 from keytrail.policy import Caller, CallerKind, Comparison, KeyPolicy, compare
 from keytrail.settings.trust import Accounts, ApprovedAccount
 from keytrail.simulation import LEDGER, simulate

@@ -12,8 +12,9 @@ from keytrail import query
 from keytrail.cloudtrail import CATALOGUE, Document
 from keytrail.errors import PolicyError
 from keytrail.investigate.change import KeyName
-from keytrail.investigate.history import LOGGING_QUERY, KeyHistory, Snapshot, history_of
+from keytrail.investigate.history import KeyHistory, Snapshot, history_of
 from keytrail.investigate.model import PolicyVersion
+from keytrail.investigate.queries import LOGGING_QUERY
 from keytrail.investigate.unseen import logging_gaps, unseen_of
 from keytrail.policy import KeyPolicy
 from keytrail.store import Coverage, Damage, Interval

@@ -12,8 +12,9 @@ import pytest
 from keytrail.investigate.activity import activity_of
 from keytrail.investigate.change import change_of
 from keytrail.investigate.events import events_of
-from keytrail.investigate.key import ALIAS_MOVES_QUERY, describe_key
+from keytrail.investigate.key import describe_key
 from keytrail.investigate.model import Fact, KeyFacts
+from keytrail.investigate.queries import ALIAS_MOVES_QUERY
 from keytrail.simulation import LEDGER, simulate
 from keytrail.store import MemoryStore, Selector
 from tests.investigate.records import (

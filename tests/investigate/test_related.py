@@ -59,9 +59,9 @@ def related(
     compared = ComparedChange(*policies, comparison, in_force_until=in_force_until)
     ordered = sorted([put, *events], key=lambda one: (str(one["eventTime"]), str(one["eventID"])))
     of_key = [one for one in ordered if one["eventSource"] == "kms.amazonaws.com"]
-    return relate(
-        records.change(put), compared, gained, records.activity(*of_key), MemoryStore(ordered), tuple(data), limits
-    )
+    store = MemoryStore(ordered)
+    made, about = records.identities(store), records.activity(*of_key)
+    return relate(records.change(put), compared, gained, about, store, made, tuple(data), limits)
 
 
 def at_stake(service: str, kind: str, resource: str) -> DataAtStake:
@@ -75,7 +75,10 @@ STORY = tuple(scenes())
 
 
 def of_story(scene: Scene) -> RelatedActivity:
-    return relate(scene.change, scene.compared, scene.gained, scene.activity, scene.store, (), LIMITS, scene.accounts)
+    made = records.identities(scene.store)
+    return relate(
+        scene.change, scene.compared, scene.gained, scene.activity, scene.store, made, (), LIMITS, scene.accounts
+    )
 
 
 def told(step: str) -> RelatedActivity:
@@ -121,16 +124,17 @@ def test_the_story_of_the_takeover_tells_who_assumed_the_role() -> None:
 
 def test_only_named_identities_are_asked_for_and_never_bare_account_ids() -> None:
     gained = [JOB, f"arn:aws:iam::{OWNER}:user/al", root_arn(OUTSIDE), "backup.amazonaws.com", "*"]
-    (want,) = related_wants(gained, LIMITS)
-    assert want.what.literals == {JOB, "Job", f"arn:aws:iam::{OWNER}:user/al"}
-    assert related_wants(gained[2:], LIMITS) == ()
-    assert (want.since, want.until) == (None, None)
+    change = records.change(put_policy("10:00", ADMIN, DEFAULT))
+    (want,) = related_wants(change, gained, LIMITS)
+    assert want.what.literals == {JOB, f"arn:aws:iam::{OWNER}:user/al"}
+    assert related_wants(change, gained[2:], LIMITS) == ()
+    assert (want.since, want.until) == (change.event.time - LIMITS.around, None)
 
 
-def test_a_session_is_asked_for_by_its_arn_and_the_name_of_its_role() -> None:
+def test_a_session_is_asked_for_by_its_arn() -> None:
     gained = f"arn:aws:sts::{OWNER}:assumed-role/Job/i-1"
-    (want,) = related_wants([gained], LIMITS)
-    assert want.what.literals == {gained, "Job"}
+    (want,) = related_wants(records.change(put_policy("10:00", ADMIN, DEFAULT)), [gained], LIMITS)
+    assert want.what.literals == {gained}
     into = assume_role("09:00", ADMIN, JOB, name="i-1")
     found = related(into, assume_role("09:01", ADMIN, JOB, name="i-2"), gained=[gained])
     assert [one.event_id for one in found.principals.items[0].assumed.items] == [into["eventID"]]
@@ -196,8 +200,9 @@ def test_of_many_principals_the_first_are_looked_at_and_all_are_counted() -> Non
     found = related(gained=gained, limits=Limits(max_principals=2)).principals
     assert [one.principal for one in found.items] == gained[:2]
     assert found.total == 5
-    (want,) = related_wants(gained, Limits(max_principals=2))
-    assert want.what.literals == {"role0", "role1", *gained[:2]}
+    change = records.change(put_policy("10:00", ADMIN, DEFAULT))
+    (want,) = related_wants(change, gained, Limits(max_principals=2))
+    assert want.what.literals == {*gained[:2]}
 
 
 # Data ---------------------------------------------------------------------------------------------------------------

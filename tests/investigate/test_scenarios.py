@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import random
 import re
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from keytrail.text import for_json
 from tests.investigate.scenarios import load
+
+Json = dict[str, Any]
 
 _EVERY = pytest.mark.parametrize("name", load.names())
 
@@ -33,11 +37,44 @@ def test_neither_the_order_of_arrival_nor_a_second_delivery_changes_the_answer(n
 
 
 @_EVERY
-def test_a_policy_that_is_not_certain_is_never_said_to_have_no_effect(name: str) -> None:
-    found = load.document(name)
-    certain = {found["before"]["status"], found["after"]["status"]} <= {"known", "default"}
+def test_whatever_event_is_missing_there_is_an_answer_and_no_false_proof(
+    name: str, valid: Draft202012Validator
+) -> None:
+    told = load.scenario(name)
+    for missing in told.records:
+        if missing["eventID"] == told.event_id:
+            continue
+        found = told.document([one for one in told.records if one is not missing])
 
-    assert found["verdict"] != "no_effect" or certain
+        assert valid.is_valid(_plain(found)), missing["eventID"]
+        certain = found["before"]["status"] in ("known", "default") and found["after"]["status"] == "known"
+        assert found["verdict"] != "no_effect" or certain, missing["eventID"]
+
+
+DAMAGE: tuple[Json, ...] = (
+    {"userIdentity": "somebody", "sourceIPAddress": 7, "userAgent": ["curl"]},
+    {"userIdentity": {"type": ["IAMUser"], "arn": {}, "accountId": 111122223333, "sessionContext": "none"}},
+    {"userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::x:assumed-role", "accessKeyId": None}},
+    {"resources": {"ARN": "arn:aws:kms:::key/"}, "responseElements": [], "requestParameters": "?"},
+    {"resources": [None, {"ARN": 7}, {"accountId": "111122223333"}], "sharedEventID": {}, "additionalEventData": "?"},
+    {"eventVersion": 1, "managementEvent": "yes", "readOnly": "true", "recipientAccountId": None},
+    {"errorCode": 403, "errorMessage": {}, "vpcEndpointId": 1, "tlsDetails": None},
+)
+"""Members that a record may have in a damaged or hostile archive."""
+
+
+@_EVERY
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: "+".join(damage))
+def test_a_damaged_record_is_not_the_end_of_an_investigation(
+    name: str, damage: Json, valid: Draft202012Validator
+) -> None:
+    told = load.scenario(name)
+    # Of the change itself only the caller is spoiled: the rest is what makes it the change of a key's policy.
+    spoilt = [
+        one | damage if "userIdentity" in damage or one["eventID"] != told.event_id else one for one in told.records
+    ]
+
+    assert valid.is_valid(_plain(told.document(spoilt)))
 
 
 def test_hostile_texts_are_printed_as_safe_json_and_lose_nothing() -> None:
@@ -76,3 +113,9 @@ def test_an_expectation_that_is_not_met_is_a_problem(path: str, wanted: object) 
 def test_a_misspelt_path_of_an_expectation_is_an_error() -> None:
     with pytest.raises(KeyError, match="verdikt"):
         load.problems({"verdict": "review"}, {"verdikt": {"none": True}})
+
+
+def _plain(found: Json) -> Json:
+    """As JSON gives it back."""
+    plain: Json = json.loads(json.dumps(found))
+    return plain

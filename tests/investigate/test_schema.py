@@ -24,12 +24,6 @@ NEVER_FILLED: frozenset[str] = frozenset()
 
 
 @pytest.fixture(scope="module")
-def valid() -> Draft202012Validator:
-    Draft202012Validator.check_schema(schema())
-    return Draft202012Validator(schema())
-
-
-@pytest.fixture(scope="module")
 def documents(told: Mapping[str, Json]) -> list[Json]:
     """The documents of all scenarios and of the whole story, as JSON gives them back."""
     return [json.loads(json.dumps(one)) for one in (*map(load.document, load.names()), *told.values())]
@@ -58,7 +52,7 @@ def test_the_documents_of_the_story_are_valid(told: Mapping[str, Json], valid: D
 
 def test_every_member_is_filled_by_some_document(documents: list[Json]) -> None:
     """A member that no test fills could be of any shape."""
-    whole = schema()
+    whole: Json = schema()
     filled: set[str] = set()
     for found in documents:
         filled.update(_filled(found, whole, whole["$defs"], "investigation"))
@@ -68,7 +62,7 @@ def test_every_member_is_filled_by_some_document(documents: list[Json]) -> None:
 
 def test_a_document_with_a_member_more_or_less_is_refused(documents: list[Json], valid: Draft202012Validator) -> None:
     """At every object that the schema lists the members of."""
-    whole = schema()
+    whole: Json = schema()
     seen: set[str] = set()
     for found in documents:
         for place, name in _objects(found, whole, whole["$defs"], "investigation"):

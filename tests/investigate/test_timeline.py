@@ -55,7 +55,8 @@ def timeline(
     every = sorted([PUT, *events, *attempts, *acts], key=lambda one: (str(one["eventTime"]), str(one["eventID"])))
     activity = records.activity(*(one for one in every if records.KEY in str(one)))
     gained = (root_arn(OUTSIDE), JOB)
-    related = relate(change, compared, gained, activity, MemoryStore(every), (), limits)
+    store = MemoryStore(every)
+    related = relate(change, compared, gained, activity, store, records.identities(store), (), limits)
     return timeline_of(change, compared, [event(one) for one in attempts], actor(*acts), related, activity, limits)
 
 
@@ -80,8 +81,9 @@ STORY = {scene.step: scene for scene in scenes()}
 
 
 def of_story(scene: Scene) -> Capped[TimelineEntry]:
+    made = records.identities(scene.store)
     related = relate(
-        scene.change, scene.compared, scene.gained, scene.activity, scene.store, (), LIMITS, scene.accounts
+        scene.change, scene.compared, scene.gained, scene.activity, scene.store, made, (), LIMITS, scene.accounts
     )
     who = describe_actor(scene.change, scene.store, scene.activity, LIMITS)
     return timeline_of(scene.change, scene.compared, scene.attempts, who, related, scene.activity, LIMITS)

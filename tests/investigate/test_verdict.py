@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from keytrail.investigate.investigate import Knowledge, investigate
+from keytrail.investigate.investigator import Knowledge, investigate
 from keytrail.investigate.model import Act, Capped, Fact, Judgement, PolicyVersion, Seen
 from keytrail.investigate.signals import SIGNALS
 from keytrail.investigate.verdict import MALICIOUS_FROM, REVIEW_FROM

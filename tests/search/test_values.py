@@ -55,6 +55,23 @@ def test_times_with_fractions_of_a_second_bound_exactly() -> None:
     assert [match.event_id for match in result.matches] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        (b'{"a":{"eventTime":"2020-01-01T00:00:00Z"},"eventTime"', [1, 0, 0]),
+        # Of repeated members the last counts.
+        (b'{"eventTime":"2020-01-01T00:00:00Z","eventTime"', [1, 0, 0]),
+        (b'{"x":"eventTime","eventTime"', [1, 0, 0]),
+    ],
+)
+def test_another_time_inside_a_record_is_not_taken_for_its_own(written: bytes, found: list[int]) -> None:
+    data = stored(1).replace(b'{"eventTime"', written)
+    for hour, expected in enumerate(found):
+        since = NOW + timedelta(hours=hour)
+        wanted = Literal(OFFICE, since, since + timedelta(hours=1))
+        assert len(examine(examiner(wanted), data).matches) == expected
+
+
 def test_a_match_says_which_of_the_values_it_holds() -> None:
     wanted = [Literal(OFFICE), Literal("3", until=NOW), Literal("4"), Literal("eventID")]
     result = examine(examiner(*wanted), stored(6))

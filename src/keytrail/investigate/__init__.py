@@ -1,31 +1,48 @@
-"""Alert and event store -> Investigation: facts, findings, verdict. Takes values and a store; no files, no clock."""
+"""Alert and event store -> Investigation: facts, findings, verdict. Takes values and a store; no files, no clock.
 
-from keytrail.investigate.change import CHANGES, PolicyChange, change_of
-from keytrail.investigate.events import Event
-from keytrail.investigate.history import Snapshot
-from keytrail.investigate.inventory import Inventory
-from keytrail.investigate.investigate import FIRST_LOOK, POLICY_EVENTS, Knowledge, investigate
-from keytrail.investigate.limits import Limits
-from keytrail.investigate.model import (
-    VERDICTS,
-    AccountFact,
-    Act,
-    Actor,
-    Capped,
-    DataAtStake,
-    Grant,
-    InventoryEntry,
-    Investigation,
-    PolicyVersion,
-    Seen,
-    TimelineEntry,
-    Usage,
-    plain,
-)
+The names are loaded when they are asked for: a scan that finds no change of a key policy does not need the prover.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keytrail.investigate.change import PolicyChange, change_of
+    from keytrail.investigate.events import Event
+    from keytrail.investigate.history import Snapshot
+    from keytrail.investigate.inventory import Inventory
+    from keytrail.investigate.investigator import POLICY_EVENTS, Knowledge, investigate
+    from keytrail.investigate.limits import Limits
+    from keytrail.investigate.model import (
+        VERDICTS,
+        AccountFact,
+        Act,
+        Actor,
+        Capped,
+        DataAtStake,
+        Grant,
+        InventoryEntry,
+        Investigation,
+        PolicyVersion,
+        Seen,
+        TimelineEntry,
+        Usage,
+    )
+
+_HOMES = {
+    "change": ("PolicyChange", "change_of"),
+    "events": ("Event",),
+    "history": ("Snapshot",),
+    "inventory": ("Inventory",),
+    "investigator": ("POLICY_EVENTS", "Knowledge", "investigate"),
+    "limits": ("Limits",),
+    "model": (
+        "VERDICTS", "AccountFact", "Act", "Actor", "Capped", "DataAtStake", "Grant", "Investigation", "InventoryEntry",
+        "PolicyVersion", "Seen", "TimelineEntry", "Usage",
+    ),
+}  # fmt: skip
 
 __all__ = [
-    "CHANGES",
-    "FIRST_LOOK",
     "POLICY_EVENTS",
     "VERDICTS",
     "AccountFact",
@@ -48,5 +65,11 @@ __all__ = [
     "Usage",
     "change_of",
     "investigate",
-    "plain",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"keytrail.investigate.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,7 +27,7 @@ def account_facts(change: PolicyChange, compared: ComparedChange, accounts: Acco
     comparison = compared.comparison
     if comparison is None:
         return ()
-    gained = _gained(comparison, change.key.account, _let_in_before(change, compared))
+    gained = _gained(comparison, change, compared)
     listed = dict.fromkeys([*gained, *comparison.external_accounts])
     facts = [_fact(account, gained, change, accounts) for account in listed]
     return tuple(sorted(facts, key=lambda one: (not one.gained, _ORDER.index(one.relation), one.account)))
@@ -83,7 +83,7 @@ def _let_in_before(change: PolicyChange, compared: ComparedChange) -> frozenset[
     return frozenset(compare(None, policy, change.key.account, at=change.event.time).external_accounts)
 
 
-def _gained(comparison: Comparison, owner: str, before: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
+def _gained(comparison: Comparison, change: PolicyChange, compared: ComparedChange) -> Mapping[str, tuple[str, ...]]:
     """The accounts that gained, and what.
 
     What a statement gives to accounts that it does not name is a gain of everyone's, or of an organisation's, not of
@@ -91,7 +91,9 @@ def _gained(comparison: Comparison, owner: str, before: frozenset[str]) -> Mappi
     """
     found: dict[str, dict[str, None]] = {}
     wide = [name for name in comparison.external_accounts if name == ANYONE or name.startswith(ORGANISATION)]
+    before = _let_in_before(change, compared) if wide else frozenset()
     newly = [name for name in wide if name not in before] or wide or [ANYONE]
+    owner = change.key.account
     for gain in comparison.gains:
         strangers = any(group.sort == "stranger" for group in gain.classes)
         own = [group.account for group in gain.classes if group.account == owner]

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TypeVar, cast
 
 from keytrail.investigate.change import KeyName
-from keytrail.investigate.events import KMS, USES, Event
+from keytrail.investigate.events import USES, Event
+from keytrail.investigate.queries import KMS
 from keytrail.policy import Caller
 
 T = TypeVar("T")

@@ -28,7 +28,7 @@ _QUIET: tuple[ActKind, ...] = ("data", "other", "look", "use")
 
 
 def actor_wants(change: PolicyChange, limits: Limits) -> tuple[Want, ...]:
-    """What will be asked about the actor: its access key at any time, its name and address around the change.
+    """What will be asked about the actor: its access key at any time, its name around the change.
 
     The name is the ARN of the user, or of this session of a role; the role's own is in every session of it, and a busy
     role has very many. A caller without an ARN goes by its id. A service has neither key nor address, and its name is
@@ -37,24 +37,35 @@ def actor_wants(change: PolicyChange, limits: Limits) -> tuple[Want, ...]:
     event, found = change.event, []
     if event.access_key:
         found.append(Want(Selector.any_of((event.access_key,))))
-    if literals := _literals(event):
-        found.append(Want(Selector.any_of(literals), *_window(event, limits)))
+    if name := _name(event):
+        found.append(Want(Selector.any_of((name,)), *_window(event, limits)))
     return tuple(found)
+
+
+def address_wants(change: PolicyChange, store: EventStore, limits: Limits) -> tuple[Want, ...]:
+    """What will be asked about the address: what came from it around the change, if it is new to the account.
+
+    Behind an address that was seen before stand others too (an office, a pipeline): what they did says nothing.
+    """
+    event = change.event
+    if not _is_new(event, store, limits):
+        return ()
+    return (Want(Selector.any_of((_address(event),)), *_window(event, limits)),)
 
 
 def actor_sightings(change: PolicyChange, limits: Limits) -> tuple[Sighting, ...]:
     """The actor's address and agent in the key's account, earlier than the hours around the change."""
     event, (since, _) = change.event, _window(change.event, limits)
     found = []
-    if address := _address(event):
-        found.append(Sighting(("sourceIPAddress",), address, event.account, since))
+    if _address(event):
+        found.append(_of_address(event, limits))
     if agent := _agent(event):
         found.append(Sighting(("userAgent",), agent, event.account, since))
     return tuple(found)
 
 
 def describe_actor(change: PolicyChange, store: EventStore, activity: KeyActivity, limits: Limits) -> Actor:
-    """The actor, from the event, the events of its access key, session and address, and what happened to the key."""
+    """The actor, from the event, the events of its access key, session and new address, and those of the key."""
     event = change.event
     around = _Around.of(event, store, limits)
     seen_since = min((one.first for one in store.coverage().seen if one.account == event.account), default=None)
@@ -101,7 +112,7 @@ def describe_actor(change: PolicyChange, store: EventStore, activity: KeyActivit
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """The answers to `actor_wants`: each event once, by time. `acts` are the actor's, without the change itself."""
+    """The answers to what was wanted: each event once, by time. `acts` are the actor's, without the change itself."""
 
     since: datetime
     first_with_key: datetime | None
@@ -122,10 +133,11 @@ class _Around:
                 # A key in daily use has very many events: only these matter.
                 if since <= one.time < until or _opened_key(one) == event.access_key:
                     found.append(one)
-        if literals := _literals(event):
-            found.extend(_events(store.find(Selector.any_of(literals), since, until)))
+        address = _address(event) if _is_new(event, store, limits) else ""
+        for literal in filter(None, (_name(event), address)):
+            found.extend(_events(store.find(Selector.any_of((literal,)), since, until)))
         events = _each_once(found)
-        acts = (one for one in events if since <= one.time < until and _same_actor(one, event))
+        acts = (one for one in events if since <= one.time < until and _same_actor(one, event, address))
         return cls(since, first, events, tuple(one for one in acts if _operation(one) != _operation(event)))
 
 
@@ -165,13 +177,17 @@ def _window(event: Event, limits: Limits) -> tuple[datetime, datetime]:
     return event.time - limits.around, event.time + limits.around
 
 
-def _literals(event: Event) -> frozenset[str]:
-    """What finds the actor's acts around the change; never a bare account id, which is in every record."""
-    return frozenset(filter(None, (_name(event), _address(event))))
+def _of_address(event: Event, limits: Limits) -> Sighting:
+    return Sighting(("sourceIPAddress",), _address(event), event.account, _window(event, limits)[0])
+
+
+def _is_new(event: Event, store: EventStore, limits: Limits) -> bool:
+    """Whether the address was not seen in the account earlier than the hours around the event."""
+    return _address(event) != "" and not store.seen(_of_address(event, limits))
 
 
 def _name(event: Event) -> str:
-    """The ARN of a user or of a session, the id of a caller who has none; "" for a service."""
+    """The ARN of a user or of a session, the id of a caller who has none; "" for a service, never a bare account id."""
     if text(event.identity, "type") == "AWSService":
         return ""
     name = text(event.identity, "arn") or text(event.identity, "principalId")
@@ -201,8 +217,8 @@ def _kind_of(access_key: str) -> Literal["long-term", "temporary", "unknown", "n
     return "unknown" if access_key else "none"
 
 
-def _same_actor(one: Event, actor: Event) -> bool:
-    pairs = ((one.access_key, actor.access_key), (_name(one), _name(actor)), (_address(one), _address(actor)))
+def _same_actor(one: Event, actor: Event, address: str) -> bool:
+    pairs = ((one.access_key, actor.access_key), (_name(one), _name(actor)), (one.address, address))
     return any(mine and mine == its for mine, its in pairs)
 
 

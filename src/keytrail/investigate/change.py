@@ -6,12 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from keytrail.investigate.events import KMS, Event, member, text
-
-CHANGES = ("PutKeyPolicy", "CreateKey", "ReplicateKey")
-"""The events that give a key a policy (spec/key-policy.md 3.2, 3.3)."""
-
-CHANGES_QUERY = f"event.provider: {KMS} and event.action: ({' or '.join(CHANGES)})"
+from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.queries import CHANGES, KMS
 
 _KEY_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):(\d{12}):key/([A-Za-z0-9-]+)", re.ASCII)
 

@@ -11,9 +11,10 @@ from typing import Literal
 
 from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.change import KeyName, PolicyChange
-from keytrail.investigate.events import KMS, Event, member, text
+from keytrail.investigate.events import Event, member, text
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import Capped, DataAtStake, DataSummary, StakedData
+from keytrail.investigate.queries import KMS
 from keytrail.investigate.services import (
     UNKNOWN,
     Protected,

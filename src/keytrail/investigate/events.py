@@ -12,8 +12,6 @@ from keytrail.errors import UsageError
 from keytrail.policy import Caller, CallerKind
 from keytrail.store import StoredRecord
 
-KMS = "kms.amazonaws.com"
-
 USES: Mapping[str, tuple[str, ...]] = {
     name: (f"kms:{name}",)
     for name in (

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from keytrail.investigate.activity import KeyActivity
-from keytrail.investigate.events import KMS, Event, member, text
+from keytrail.investigate.events import Event, member, text
 from keytrail.investigate.model import Grant
+from keytrail.investigate.queries import KMS
 
 _ENDS = ("RevokeGrant", "RetireGrant")
 

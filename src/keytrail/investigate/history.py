@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keytrail.errors import PolicyError
-from keytrail.investigate.change import CHANGES, KeyName, PolicyChange, attempt_of, change_of
-from keytrail.investigate.events import KMS, Event, text
+from keytrail.investigate.change import KeyName, PolicyChange, attempt_of, change_of
+from keytrail.investigate.events import Event, text
 from keytrail.investigate.model import HistoryEntry, JsonObject, PolicyVersion, VersionSource
+from keytrail.investigate.queries import CHANGES, KMS
 from keytrail.investigate.unseen import BEGINNING, Unseen, shown
-from keytrail.investigate.unseen import LOGGING_QUERY as LOGGING_QUERY
 from keytrail.policy import KeyPolicy
 
 _CREATION, _REPLACEMENT, _SNAPSHOT = range(3)

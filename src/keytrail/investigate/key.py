@@ -8,8 +8,9 @@ from datetime import datetime
 from keytrail.cloudtrail import Json
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.change import KeyName, PolicyChange
-from keytrail.investigate.events import KMS, Event, member, text
+from keytrail.investigate.events import Event, member, text
 from keytrail.investigate.model import Alias, Fact, KeyFacts
+from keytrail.investigate.queries import KMS
 
 STATES: Mapping[str, str] = {
     "CancelKeyDeletion": "Disabled",
@@ -22,9 +23,6 @@ STATES: Mapping[str, str] = {
     "ScheduleKeyDeletion": "PendingDeletion",
 }
 """The state of a key after an event, where its response does not tell (spec/key-policy.md 3.3; KMS, "Key states")."""
-
-ALIAS_MOVES_QUERY = f"event.provider: {KMS} and event.action: UpdateAlias"
-"""The events that take an alias away from a key. They name the alias and the key it goes to, not the one it leaves."""
 
 _CREATIONS = {"CreateKey": "keyMetadata", "ReplicateKey": "replicaKeyMetadata"}
 _ALIASES = ("CreateAlias", "DeleteAlias", "UpdateAlias")

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from typing import Generic, Literal, TypeVar
 
 from keytrail.policy import Comparison, Finding, KeyPolicy
@@ -574,12 +575,20 @@ class Investigation:
 
 def plain(value: object) -> object:
     """A value as JSON has it: dataclasses and mappings as objects by their field names, times as RFC 3339 in UTC."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, (tuple, list, frozenset)):
         return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    assert is_dataclass(kind)
+    return tuple(one.name for one in fields(kind))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange
-from keytrail.investigate.events import KMS, Event, member, text
+from keytrail.investigate.events import Event, member, text
 from keytrail.investigate.grants import grants_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import (
@@ -23,44 +24,37 @@ from keytrail.investigate.model import (
     RelatedActivity,
     Usage,
 )
+from keytrail.investigate.queries import CREATIONS, KMS, POWERS, STS
 from keytrail.investigate.requests import caller_of
 from keytrail.investigate.uses import is_among, undone_at, uses_since
 from keytrail.policy import Caller, CallerKind, KeyPolicy, Request, evaluate
 from keytrail.settings.trust import Accounts
 from keytrail.store import EventStore, Selector, Want, strings_of
 
-CREATIONS = {
-    CallerKind.ROLE: frozenset({"CreateRole", "CreateServiceLinkedRole"}),
-    CallerKind.USER: frozenset({"CreateUser"}),
-}
-POWERS = {
-    CallerKind.ROLE: frozenset(
-        {
-            "AttachRolePolicy", "DeleteRolePermissionsBoundary", "PutRolePermissionsBoundary", "PutRolePolicy",
-            "UpdateAssumeRolePolicy",
-        }
-    ),
-    CallerKind.USER: frozenset(
-        {
-            "AddUserToGroup", "AttachUserPolicy", "CreateAccessKey", "CreateLoginProfile",
-            "DeleteUserPermissionsBoundary", "PutUserPermissionsBoundary", "PutUserPolicy", "UpdateAccessKey",
-            "UpdateLoginProfile",
-        }
-    ),
-}  # fmt: skip
-"""The events of IAM that make a role or user, and those that give it powers or open ways to act as it."""
-
-_IAM, _STS = "iam.amazonaws.com", "sts.amazonaws.com"
+_SHORTEST = 3  # A shorter name is a value of too many members to go by.
 _NAMED = frozenset({CallerKind.USER, CallerKind.ROLE, CallerKind.FEDERATED_USER})
-_SHORTEST = 3  # A shorter name is a value of too many members to search for.
 
 T = TypeVar("T", Act, Event)
 
 
-def related_wants(gained: Sequence[str], limits: Limits) -> tuple[Want, ...]:
-    """What `relate` will ask a store for: the events that name one of the identities that gained access."""
-    found = dict.fromkeys(name for one in _identities(gained, limits) for name in _literals(one))
-    return (Want(Selector.any_of(found)),) if found else ()
+def related_wants(change: PolicyChange, gained: Sequence[str], limits: Limits) -> tuple[Want, ...]:
+    """What `relate` will ask a store for: the events by or about an identity that gained, from shortly before on."""
+    arns = [one.arn for one in _identities(gained, limits)]
+    return (Want(Selector.any_of(arns), change.event.time - limits.around),) if arns else ()
+
+
+class IdentityEvents:
+    """The events of IDENTITIES_QUERY, by the account and the name of the role or user that they are about."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        for event in events:
+            if event.succeeded:
+                self._events[event.account, _about(event)].append(event)
+
+    def about(self, identity: Caller) -> Sequence[Event]:
+        """Those about a role or user, by time."""
+        return self._events.get((identity.account or "", identity.name.rpartition("/")[2]), ())
 
 
 def relate(
@@ -69,11 +63,16 @@ def relate(
     gained: Sequence[str],
     activity: KeyActivity,
     store: EventStore,
+    identities: IdentityEvents,
     data: Sequence[DataAtStake],
     limits: Limits,
     accounts: Accounts | None = None,
 ) -> RelatedActivity:
-    """All that the events tell of the principals in `gained` (see `uses_since`), and of the grants on the key."""
+    """All that the events tell of the principals in `gained` (see `uses_since`), and of the grants on the key.
+
+    What went into an identity or was done by it counts from `limits.around` before the change on, what made it at any
+    time.
+    """
     uses = uses_since(change, compared, gained, activity, limits, accounts)
     grants = grants_of(activity)
     since = _grants_since(change, compared, gained, activity, grants)
@@ -84,7 +83,7 @@ def relate(
     return RelatedActivity(
         principals=Capped(
             tuple(
-                _principal(one, named.get(one), change, store, at_stake, listed, since[:most], limits)
+                _principal(one, named.get(one), change, store, identities, at_stake, listed, since[:most], limits)
                 for one in gained[: limits.max_principals]
             ),
             len(gained),
@@ -128,18 +127,12 @@ def _identities(gained: Sequence[str], limits: Limits) -> list[Caller]:
     return [one for one in callers if one is not None and one.kind in _NAMED]
 
 
-def _literals(identity: Caller) -> Iterator[str]:
-    yield identity.arn
-    name = identity.name.rpartition("/")[2]
-    if len(name) >= _SHORTEST and identity.kind is not CallerKind.FEDERATED_USER:
-        yield name  # Events of IAM name roles and users by it.
-
-
 def _principal(
     principal: str,
     identity: Caller | None,
     change: PolicyChange,
     store: EventStore,
+    identities: IdentityEvents,
     at_stake: _Resources,
     uses: Sequence[Usage],
     grants: Sequence[Grant],
@@ -156,15 +149,14 @@ def _principal(
         return PrincipalActivity(principal, uses=own_uses, grants=own_grants)
     creations, powers = (table.get(identity.kind, frozenset()) for table in (CREATIONS, POWERS))
     found = _Acts()
-    for record in store.find(Selector.any_of(_literals(identity))):
+    about = identities.about(identity)
+    found.created += [one for one in about if one.name in creations]
+    found.powers += [one for one in about if one.name in powers]
+    for record in store.find(Selector.any_of((identity.arn,)), change.event.time - limits.around):
         event = Event.of(record.data)
         if event is None or event.id == change.event.id or not event.succeeded:
             continue
-        if event.provider == _IAM and event.name in creations and _is_about(event, identity):
-            found.created.append(event)
-        elif event.provider == _IAM and event.name in powers and _is_about(event, identity):
-            found.powers.append(event)
-        elif event.provider == _STS and event.name.startswith("AssumeRole") and _goes_into(event, identity):
+        if event.provider == STS and event.name.startswith("AssumeRole") and _goes_into(event, identity):
             found.assumed.append(event)
         elif event.time > change.event.time and _is_by(event, identity) and at_stake.named_in(event):
             found.data.append(event)
@@ -220,16 +212,12 @@ def _may_be(principal: str, other: str, owner: str) -> bool:
     return caller.account == account.account != owner
 
 
-def _is_about(event: Event, identity: Caller) -> bool:
-    """Whether an event of IAM is about the role or user: by its name, in its account."""
-    if event.account != identity.account:
-        return False
-    if identity.kind is CallerKind.ROLE:
-        named = text(event.parameters, "roleName") or text(member(event.response, "role"), "roleName")
-    else:
-        # Who names no user acts on itself.
-        named = text(event.parameters, "userName") or text(event.identity, "userName")
-    return named == identity.name.rpartition("/")[2]
+def _about(event: Event) -> str:
+    """The name of the role or user that an event of IAM is about."""
+    if event.name in CREATIONS[CallerKind.ROLE] | POWERS[CallerKind.ROLE]:
+        return text(event.parameters, "roleName") or text(member(event.response, "role"), "roleName")
+    # Who names no user acts on itself.
+    return text(event.parameters, "userName") or text(event.identity, "userName")
 
 
 def _goes_into(event: Event, identity: Caller) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from keytrail.investigate.accounts import ANYONE, called
+from keytrail.investigate.accounts import ANYONE, ORGANISATION, called
 from keytrail.investigate.evidence import Evidence
 from keytrail.investigate.model import AccountFact, Verdict
 from keytrail.investigate.names import key_name, length, number, short, start, times
@@ -32,11 +32,11 @@ def _effect(e: Evidence, verdict: Verdict) -> str:
     if e.of("KMS-P20") or e.of("KMS-P18"):
         said.append(_shut_out(e))
     elif e.restores():
-        said += ["a policy that it had before is back", *_inside(comparison, e.owner)]
+        said += ["a policy that it had before is back", *_inside(comparison, e)]
     if not said:
         said = [_trusted(one) for one in e.accounts if one.gained and one.relation in ("approved", "trusted")]
     if not said and not e.change.creates and e.before_is_known:
-        said = list(_inside(comparison, e.owner))
+        said = list(_inside(comparison, e))
     if not said:
         outsiders = [called(one) for one in e.accounts if one.relation != "owner"]
         said = [f"it lets in {listed(outsiders)}" if outsiders else f"it lets in nobody outside account {e.owner}"]
@@ -59,28 +59,39 @@ def _shut_out(e: Evidence) -> str:
     return "nobody in the account can manage it any more" if e.of("KMS-P18") else "everyone else is shut out of it"
 
 
-def _inside(comparison: Comparison, owner: str) -> Iterator[str]:
+def _inside(comparison: Comparison, e: Evidence) -> Iterator[str]:
     """What the owner's identities, its organisation's and AWS services gained, and who lost something."""
-    for can, got, changes in (
-        ("can now", "gained access", comparison.gains),
-        ("can no longer", "lost access", comparison.losses),
+    gains, losses = comparison.gains, comparison.losses
+    wide = [called(one) for one in e.accounts if one.gained and one.account.startswith((ANYONE, ORGANISATION))]
+    # Who can still do all of it, on more conditions, did not lose it.
+    lost = ("can", "lost access in some situations", " in fewer situations than before")
+    if e.of("KMS-P24") or not e.of("KMS-P25"):
+        lost = ("can no longer", "lost access", "")
+    for (can, got, when), changes, others in (
+        (("can now", "gained access", ""), gains, wide),
+        (lost, losses, ["identities of other accounts"]),
     ):
-        who = listed(_callers(changes, owner))
+        who = listed(_callers(changes, e.owner, others))
+        maybe = "perhaps " if all(change.proof == "possible" for change in changes) else ""
         if len({change.actions for change in changes}) == 1:
-            yield f"{who} {can} {powers(changes[0].actions)}"
+            yield f"{maybe}{who} {can} {powers(changes[0].actions)}{when}"
         elif who:
-            yield f"{who} {got}"
+            yield f"{maybe}{who} {got}"
 
 
-def _callers(changes: Sequence[Change], owner: str) -> list[str]:
-    """Short names; an account whose every identity is meant by its number."""
+def _callers(changes: Sequence[Change], owner: str, others: Sequence[str]) -> list[str]:
+    """Short names; an account whose every identity is meant by its number, and `others` for accounts not named."""
     groups = [group for change in changes for group in change.classes]
     whole = {group.account for group in groups if group.sort == "other" and group.account}
-    named = (
-        f"account {group.account}" if group.account in whole and group.sort != "named" else short(group.family, owner)
-        for group in groups
-    )
-    return list(dict.fromkeys(named))
+    found: dict[str, None] = {}
+    for change in changes:
+        if any(group.sort == "stranger" for group in change.classes):
+            found.update(dict.fromkeys(others))
+            continue
+        for group in change.classes:
+            is_whole = group.account in whole and group.sort != "named"
+            found[f"account {group.account}" if is_whole else short(group.family, owner)] = None
+    return list(found)
 
 
 def _since(e: Evidence) -> Iterator[str]:

@@ -9,10 +9,11 @@ from typing import Literal
 
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.acts import act_of
-from keytrail.investigate.change import CHANGES, PolicyChange, attempt_of
-from keytrail.investigate.events import KMS, Event
+from keytrail.investigate.change import PolicyChange, attempt_of
+from keytrail.investigate.events import Event
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import Act, Actor, Capped, ComparedChange, RelatedActivity, TimelineEntry, Usage
+from keytrail.investigate.queries import CHANGES, KMS
 
 Lane = Literal["change", "attempt", "actor", "access", "key", "data"]
 

@@ -6,15 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from keytrail.investigate.change import CHANGES, KeyName
-from keytrail.investigate.events import KMS, Event, text
+from keytrail.investigate.change import KeyName
+from keytrail.investigate.events import Event, text
 from keytrail.investigate.model import JsonObject
+from keytrail.investigate.queries import CHANGES, CLOUDTRAIL, KMS, LOGGING
 from keytrail.store import Coverage
-
-CLOUDTRAIL = "cloudtrail.amazonaws.com"
-LOGGING = ("CreateTrail", "DeleteTrail", "PutEventSelectors", "StartLogging", "StopLogging", "UpdateTrail")
-LOGGING_QUERY = f"event.provider: {CLOUDTRAIL} and event.action: ({' or '.join(LOGGING)})"
-"""The events that decide whether a change of a key policy is logged (spec/key-policy.md 3.2)."""
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -50,8 +46,9 @@ def unseen_of(
     organisation: Collection[str] = (),
 ) -> tuple[Unseen, ...]:
     """Every time in which a change of the key may have gone unseen; see `logging_gaps` for what counts there."""
-    gaps = logging_gaps(logging, key.account, logged=logged, organisation=organisation)
-    return (*gaps, *_damaged(coverage, key), *_uncovered(coverage, key))
+    proofs = tuple(logged)
+    gaps = logging_gaps(logging, key.account, logged=proofs, organisation=organisation)
+    return (*gaps, *_damaged(coverage, key), *_uncovered(coverage, key, proofs))
 
 
 def logging_gaps(
@@ -203,10 +200,14 @@ def _damaged(coverage: Coverage, key: KeyName) -> Iterator[Unseen]:
         yield Unseen(since, until, f"{one.what} could not be read")
 
 
-def _uncovered(coverage: Coverage, key: KeyName) -> Iterator[Unseen]:
-    """The time before the first event of the account: what a snapshot shows may be older."""
-    first = min((one.first for one in coverage.seen if one.account == key.account), default=None)
-    if first is not None:
+def _uncovered(coverage: Coverage, key: KeyName, logged: Iterable[datetime]) -> Iterator[Unseen]:
+    """The time before the first event of the account: what a snapshot shows may be older.
+
+    A store may have seen more than it promises: a change of the key that was logged is an event of the account.
+    """
+    seen = [one.first for one in coverage.seen if one.account == key.account]
+    if seen:
+        first = min([*seen, *logged])
         yield Unseen(BEGINNING, first, f"there is no event of account {key.account} before {shown(first)}")
 
 

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from keytrail.errors import PolicyError
 from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.change import KeyName, PolicyChange, change_of
-from keytrail.investigate.events import KMS, USES, Event, member
+from keytrail.investigate.events import USES, Event, member
 from keytrail.investigate.grants import grant_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import Capped, ComparedChange, Run, Usage
+from keytrail.investigate.queries import KMS
 from keytrail.investigate.requests import Pairs, Reader, Use
 from keytrail.investigate.services import named_by_context
 from keytrail.policy import Caller, CallerKind, KeyPolicy, evaluate

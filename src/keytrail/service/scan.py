@@ -11,23 +11,13 @@ from types import MappingProxyType
 
 from keytrail.detect import Execution, assess, build_alert
 from keytrail.errors import UsageError
-from keytrail.investigate import CHANGES, FIRST_LOOK
 from keytrail.rules import SEVERITIES, Rule
 from keytrail.search import Match, Options, Pattern
-from keytrail.service.investigate import (
-    Investigations,
-    again,
-    archive_store,
-    attach,
-    investigate_alerts,
-    knowledge,
-    look_back,
-)
+from keytrail.service.investigations import Beside, Investigations, attach
 from keytrail.service.requests import Json, Observe, Report, ScanRequest, ScanResult, Stats
 from keytrail.service.rules import load_rules, runnable
 from keytrail.service.running import Run, open_sources, read_limits
 from keytrail.service.spool import Spool
-from keytrail.store import Selector
 
 
 def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report | None = None) -> ScanResult:
@@ -44,22 +34,21 @@ def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report
         raise UsageError(
             f"{request.min_severity!r} is not a severity", advice=f"Choose one of {', '.join(SEVERITIES)}."
         )
-    known = None
-    if request.settings.investigate.enabled:
-        known = knowledge(request.settings, organisation=request.organisation, trusted=request.trusted)
     sources = open_sources(request.sources, request.settings)
-    if known is not None:
-        sources = tuple(again(source) for source in sources)
-    # The events that the history of keys is made of are found on the way, unless it began before the time asked for.
-    seeding = known is not None and request.since is None
-    aside = FIRST_LOOK if seeding else ()
-    patterns = [Pattern(rule.rule_id, rule.query) for rule in rules]
+    beside = Beside(request, sources, observe) if request.settings.investigate.enabled else None
     run = Run(
-        sources=sources,
-        patterns=(*patterns, *(Pattern(what.query, what.query, raw_only=True) for what in aside)),
+        sources=sources if beside is None else beside.sources,
+        patterns=(
+            *(Pattern(rule.rule_id, rule.query) for rule in rules),
+            *(() if beside is None else beside.patterns),
+        ),
         settings=request.settings,
         options=Options(
-            limits=read_limits(request.settings), since=request.since, until=request.until, check=request.check
+            limits=read_limits(request.settings),
+            since=request.since,
+            until=request.until,
+            check=request.check,
+            spans=beside is not None,
         ),
         jobs=request.jobs,
         observe=observe,
@@ -67,42 +56,28 @@ def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report
     )
     spool = Spool()
     wanted = _filter(rules, request.min_severity)
-    seeds: dict[Selector, list[bytes]] = {what: [] for what in aside}
     duplicates = matches = 0
-    changes = False
     by_rule: Counter[str] = Counter()
     by_severity: Counter[str] = Counter()
     for result in run.results():
+        if beside is not None:
+            beside.take(result, first=len(rules))
         for match in result.matches:
-            if match.pattern >= len(rules):
-                seeds[aside[match.pattern - len(rules)]].append(match.raw)
-                continue
-            severity = wanted(match)
+            severity = wanted(match) if match.pattern < len(rules) else None
             if severity is None:
                 continue
             matches += 1
             if spool.add(match):
                 by_rule[rules[match.pattern].name] += 1
                 by_severity[severity] += 1
-                changes = changes or _is_change(match)
             else:
                 duplicates += 1
         run.alerts = len(spool)
     scanned_seconds = run.elapsed_seconds
     investigations = Investigations()
-    if known is not None and changes:
-        store = archive_store(
-            sources,
-            request.settings,
-            since=look_back(request.settings, request.since),
-            until=request.until,
-            jobs=request.jobs,
-            observe=observe,
-        )
-        for what, raws in seeds.items():
-            store.seed(what, raws)
-        investigations = investigate_alerts(spool.holds, rules, store, known)
-        run.tell(store.new_problems())
+    if beside is not None:
+        investigations = beside.investigate(spool.holds, rules)
+        run.tell(beside.problems())
     return ScanResult(
         alerts=spool.sorted(_builder(rules, investigations)),
         raw=investigations.raw,
@@ -139,11 +114,6 @@ def _filter(rules: tuple[Rule, ...], least: str) -> Callable[[Match], str | None
         return found if SEVERITIES.index(found) >= floor else None
 
     return severity
-
-
-def _is_change(match: Match) -> bool:
-    """Whether a match may be of an event that gives a key a policy; the investigation looks closer."""
-    return any(f'"{name}"'.encode() in match.document for name in CHANGES)
 
 
 def _builder(rules: tuple[Rule, ...], investigations: Investigations) -> Callable[[int, str, bytes], Json]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import chain
 
 from keytrail import search
@@ -35,6 +36,9 @@ from keytrail.sources import Source, TimeWindow
 from keytrail.store.arrivals import Arrivals
 from keytrail.store.model import Batch, Coverage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
 from keytrail.store.problems import Problems
+
+# Records that are kept parsed, some 5 kB each.
+_MOST_PARSED = 4_096
 
 Times = tuple[datetime | None, datetime | None]
 
@@ -91,6 +95,8 @@ class ArchiveStore:
         self._seen: dict[Sighting, bool] = {}
         self._spans: Spans | None = None
         self._problems = Problems()
+        # What is asked about one change is often asked about the next; records are not changed by who gets them.
+        self._record = lru_cache(_MOST_PARSED)(self._read)
         self._arrivals = Arrivals(self._sources, TimeWindow(since, until), self._limits, self._problems)
 
     @property
@@ -118,8 +124,11 @@ class ArchiveStore:
     ) -> Iterator[StoredRecord]:
         found = sorted(self._selected(what, since, until), key=_order)
         for entry in found[:limit]:
-            raw = self._spool.read(entry.offset, entry.length)
-            yield StoredRecord(-1, raw, json.loads(raw))
+            yield self._record(entry.offset, entry.length)
+
+    def _read(self, offset: int, length: int) -> StoredRecord:
+        raw = self._spool.read(offset, length)
+        return StoredRecord(-1, raw, json.loads(raw))
 
     def count(self, what: Selector, since: datetime | None = None, until: datetime | None = None) -> int:
         return len(self._selected(what, since, until))
@@ -164,6 +173,15 @@ class ArchiveStore:
         for term in terms:
             self._prepared.setdefault(term, []).append((None, None))
 
+    def take_over(self, result: Result) -> None:
+        """Take over what a result tells of coverage and problems, from a caller who examines all objects itself.
+
+        The caller gives every result of its pass, made with `Options.spans`, before it asks anything.
+        """
+        self._spans = {} if self._spans is None else self._spans
+        merge(self._spans, result.spans)
+        self._problems.add(result)
+
     def _selected(self, what: Selector, since: datetime | None, until: datetime | None) -> list[_Entry]:
         """The entries of a selector, each event once."""
         self.prepare((Want(what, since, until),))
@@ -190,7 +208,7 @@ class ArchiveStore:
             patterns=tuple(patterns),
             now=self._now,
             sources=self._sources,
-            options=Options(self._limits, *self._times, spans=self._spans is None),
+            options=Options(self._limits, *self._window(terms, sightings), spans=self._spans is None),
             sightings=sightings,
         )
         seen: set[int] = set()
@@ -212,6 +230,19 @@ class ArchiveStore:
         if self._spans is None:
             self._spans = spans
         return self._spans
+
+    def _window(self, terms: Mapping[Selector, Sequence[Times]], sightings: tuple[Sighting, ...]) -> Times:
+        """The times in which a pass has to look: the store's own, or less if all that is wanted lies within less."""
+        wanted = [times for each in terms.values() for times in each]
+        if self._spans is None or sightings or not wanted:
+            return self._times
+        starts, ends = zip(*wanted, strict=True)
+        since, until = self._times
+        if None not in starts:
+            since = max(min(starts), since) if since is not None else min(starts)
+        if None not in ends:
+            until = min(max(ends), until) if until is not None else max(ends)
+        return since, until
 
     def _keep_match(self, match: Match) -> int:
         moment = event_time({"eventTime": match.time})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from keytrail.cloudtrail import ReadLimits, Record, event_time, inflate, read_items
 from keytrail.errors import InputError, SourceError
@@ -12,12 +12,13 @@ from keytrail.sources import Source, TimeWindow
 from keytrail.store.model import Batch, StoredRecord
 from keytrail.store.problems import Problems
 
+# A position names an object, by its number in the listing, and a record in it: so it is known without reading the
+# objects before, and no object holds that many records.
+_RECORDS = 2**32
+
 
 class Arrivals:
-    """The events of sources in a window, object by object as listed. Remembers where each object begins.
-
-    What cannot be read is told to `problems`.
-    """
+    """The events of sources in a window, object by object as listed. What cannot be read is told to `problems`."""
 
     def __init__(self, sources: Sequence[Source], window: TimeWindow, limits: ReadLimits, problems: Problems) -> None:
         self._sources = sources
@@ -25,29 +26,23 @@ class Arrivals:
         self._limits = limits
         self._problems = problems
         self._objects: list[tuple[Source, str]] | None = None
-        # The positions at which the objects begin that were read to their end, and the one behind them.
-        self._starts = [0]
 
     def head(self) -> int:
         """The position behind the last record."""
-        while len(self._starts) <= len(self._listed()):
-            for _ in self._records(len(self._starts) - 1):
-                pass
-        return self._starts[-1]
+        return len(self._listed()) * _RECORDS
 
     def after(self, position: int, limit: int) -> Batch:
         """At most `limit` records from `position` on; one more is looked for, to know whether there is one."""
-        found: list[StoredRecord] = []
-        number = bisect_right(self._starts, position) - 1
-        while number < len(self._listed()) and len(found) <= limit:
+        found = tuple(islice(self._from(position), limit + 1))
+        if len(found) <= limit:
+            return Batch(found, max(position, self.head()), more=False)
+        return Batch(found[:limit], found[limit].position, more=True)
+
+    def _from(self, position: int) -> Iterator[StoredRecord]:
+        for number in range(position // _RECORDS, len(self._listed())):
             for record in self._records(number):
                 if record.position >= position:
-                    found.append(record)
-                    if len(found) > limit:
-                        break
-            number += 1
-        taken = tuple(found[:limit])
-        return Batch(taken, position + len(taken), len(found) > limit)
+                    yield record
 
     def _listed(self) -> list[tuple[Source, str]]:
         if self._objects is None:
@@ -62,15 +57,10 @@ class Arrivals:
         return self._objects
 
     def _records(self, number: int) -> Iterator[StoredRecord]:
-        """The records of an object that was read before, or of the first that was not."""
         source, key = self._listed()[number]
-        position = self._starts[number]
-        for record in self._read(source, key):
+        for place, record in enumerate(self._read(source, key)):
             if within(event_time(record.data), self._window.since, self._window.until):
-                yield StoredRecord(position, record.raw, record.data)
-                position += 1
-        if number + 1 == len(self._starts):
-            self._starts.append(position)
+                yield StoredRecord(number * _RECORDS + place, record.raw, record.data)
 
     def _read(self, source: Source, key: str) -> Iterator[Record]:
         name = source.name(key)

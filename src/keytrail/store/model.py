@@ -106,10 +106,10 @@ class Coverage:
 class EventStore(Protocol):
     """Events, in the order of their arrival and by what they hold. Every implementation passes tests/store.
 
-    Positions count records from 0 in the order of arrival. `find` and `count` are exact and take each event once, by
-    its identity (`cloudtrail.identity`), however often it was delivered; of deliveries that differ, any one. Times are
-    event times, `until` exclusive; an event without a readable time lies in no interval and is found only where neither
-    bound is given.
+    Positions grow in the order of arrival, from 0 on, and may leave numbers out. `find` and `count` are exact and take
+    each event once, by its identity (`cloudtrail.identity`), however often it was delivered; of deliveries that differ,
+    any one. Times are event times, `until` exclusive; an event without a readable time lies in no interval and is found
+    only where neither bound is given.
     """
 
     def head(self) -> int:
@@ -117,7 +117,10 @@ class EventStore(Protocol):
         ...
 
     def after(self, position: int, limit: int) -> Batch:
-        """At most `limit` records from `position` on, in the order of arrival, each as it was delivered."""
+        """At most `limit` records from `position` on, in the order of arrival, each as it was delivered.
+
+        The batch's `position` goes on behind them: a later call with it gives what has arrived since.
+        """
         ...
 
     def find(

@@ -38,11 +38,11 @@ class Scenario:
 
     def document(self, delivered: Iterable[Json] | None = None) -> Json:
         """The document of the investigation, over the records or over what of them was `delivered` and how."""
-        store = MemoryStore(self.records if delivered is None else delivered)
-        event = next(one for data in self.records if (one := Event.of(data)) is not None and one.id == self.event_id)
+        told = self.records if delivered is None else tuple(delivered)
+        event = next(one for data in told if (one := Event.of(data)) is not None and one.id == self.event_id)
         change = change_of(event)
         assert change is not None, f"{self.name}: event {self.event_id} gives no key a policy"
-        [(_, found)] = investigate([change], store, self.knowledge)
+        [(_, found)] = investigate([change], MemoryStore(told), self.knowledge)
         return found.to_dict()
 
 
@@ -60,7 +60,7 @@ def scenario(name: str) -> Scenario:
     writer = _Writer(data.get("statements", {}))
     built = tuple(writer.record(one) for one in data["events"])
     ids = [one["eventID"] for one in built]
-    assert len(ids) == len(set(ids)) or any(one.get("sharedEventID") for one in built), f"{name}: an id stands twice"
+    assert len(ids) == len(set(ids)), f"{name}: an id stands twice"
     return Scenario(name, data["about"], built, _knowledge(data, writer), data["investigate"], data["expect"])
 
 
@@ -248,6 +248,8 @@ def at(value: object, path: str) -> object:
         raise KeyError(f"no list: {path!r}")
     if which == "*":
         return [at(item, rest) if rest else item for item in value]
+    if which.isdigit() and int(which) >= len(value):
+        raise KeyError(f"only {len(value)} items: {path!r}")
     item = value[int(which)] if which.isdigit() else _only(value, which)
     return at(item, rest) if rest else item
 

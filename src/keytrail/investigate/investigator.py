@@ -9,32 +9,34 @@ from itertools import chain
 
 from keytrail.investigate.accounts import account_facts
 from keytrail.investigate.activity import KeyActivity, activity_of
-from keytrail.investigate.actor import actor_sightings, actor_wants, describe_actor
-from keytrail.investigate.change import CHANGES_QUERY, KeyName, PolicyChange, attempt_of
+from keytrail.investigate.actor import actor_sightings, actor_wants, address_wants, describe_actor
+from keytrail.investigate.change import KeyName, PolicyChange, attempt_of
 from keytrail.investigate.compare import compare_change, gained_principals
 from keytrail.investigate.coverage import coverage_of
 from keytrail.investigate.data import data_at_stake
-from keytrail.investigate.events import KMS, Event, events_of
+from keytrail.investigate.events import Event, events_of
 from keytrail.investigate.findings import findings_of
 from keytrail.investigate.history import Snapshot, history_of
 from keytrail.investigate.inventory import Inventory
-from keytrail.investigate.key import ALIAS_MOVES_QUERY, describe_key
+from keytrail.investigate.key import describe_key
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import ComparedChange, Investigation, Truncated
-from keytrail.investigate.related import relate, related_wants
+from keytrail.investigate.queries import (
+    ALIAS_MOVES_QUERY,
+    CHANGES_QUERY,
+    FIRST_LOOK,
+    IDENTITIES_QUERY,
+    KMS,
+    LOGGING_QUERY,
+)
+from keytrail.investigate.related import IdentityEvents, relate, related_wants
 from keytrail.investigate.timeline import timeline_of
-from keytrail.investigate.unseen import LOGGING_QUERY, logging_gaps
+from keytrail.investigate.unseen import logging_gaps
 from keytrail.investigate.verdict import judge
 from keytrail.settings.trust import Accounts
 from keytrail.store import Coverage, EventStore, Selector, Sighting, Want, strings_of
 
 POLICY_EVENTS = Selector.kql(CHANGES_QUERY)
-LOGGING_EVENTS = Selector.kql(LOGGING_QUERY)
-ALIAS_EVENTS = Selector.kql(ALIAS_MOVES_QUERY)
-FIRST_LOOK = (POLICY_EVENTS, LOGGING_EVENTS, ALIAS_EVENTS)
-"""What is read first: every change of a key policy, tried or made, what was done to the logging of them, and the moves
-of aliases, which do not name the key that they leave.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,17 @@ class _Outline:
     gaps: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all investigations of a run look at."""
+
+    store: EventStore
+    coverage: Coverage
+    knowledge: Knowledge
+    alias_moves: tuple[Event, ...]
+    identities: IdentityEvents
+
+
 def policy_events(store: EventStore) -> Iterator[Event]:
     """Every change of a key policy in the store, tried or made, by time."""
     return events_of(store.find(POLICY_EVENTS))
@@ -69,24 +82,34 @@ def investigate(
 ) -> Iterator[tuple[PolicyChange, Investigation]]:
     """Investigate changes; they come back key by key, each with what was found.
 
-    The store is asked twice: for the events about policies, then for all that the changes make worth knowing.
+    The store is asked for the events about policies, then for all that these changes make worth knowing, and, where a
+    change came from an address that is new to the account, for what else did.
     """
     by_key: dict[KeyName, list[PolicyChange]] = defaultdict(list)
     for change in changes:
         by_key[change.key].append(change)
     if not by_key:
         return
-    store.prepare([Want(what) for what in FIRST_LOOK])
+    store.prepare([Want(Selector.kql(query)) for query in FIRST_LOOK])
     outlines = _outlines(by_key, store, knowledge)
     limits = knowledge.limits
     wants = [Want(_about(key)) for key in outlines]
     sightings: list[Sighting] = []
     for one in chain.from_iterable(outlines.values()):
-        wants += [*actor_wants(one.change, limits), *related_wants(one.gained, limits)]
+        wants += [*actor_wants(one.change, limits), *related_wants(one.change, one.gained, limits)]
         sightings += actor_sightings(one.change, limits)
     store.prepare(wants, sightings)
+    store.prepare(
+        [want for one in chain.from_iterable(outlines.values()) for want in address_wants(one.change, store, limits)]
+    )
     coverage = store.coverage()
-    alias_moves = tuple(events_of(store.find(ALIAS_EVENTS)))
+    common = _Common(
+        store,
+        coverage,
+        knowledge,
+        alias_moves=tuple(events_of(store.find(Selector.kql(ALIAS_MOVES_QUERY)))),
+        identities=IdentityEvents(events_of(store.find(Selector.kql(IDENTITIES_QUERY)))),
+    )
     for key, each in outlines.items():
         activity = activity_of(
             key,
@@ -95,7 +118,7 @@ def investigate(
             changes=[one.change.event.time for one in each],
         )
         for one in each:
-            yield one.change, _investigation(one, activity, alias_moves, store, coverage, knowledge)
+            yield one.change, _investigation(one, activity, common)
 
 
 def _outlines(
@@ -114,7 +137,7 @@ def _outlines(
     histories = {
         key.arn: history_of(key, events, (*snapshots[key.arn], *snapshots[key.id])) for key, events in of_key.items()
     }
-    logging = tuple(events_of(store.find(LOGGING_EVENTS)))
+    logging = tuple(events_of(store.find(Selector.kql(LOGGING_QUERY))))
     coverage = store.coverage()
     found: dict[KeyName, list[_Outline]] = {}
     for key, changes in by_key.items():
@@ -159,23 +182,19 @@ def _events_about(key: KeyName, store: EventStore) -> Iterator[Event]:
             yield event
 
 
-def _investigation(
-    one: _Outline,
-    activity: KeyActivity,
-    alias_moves: Sequence[Event],
-    store: EventStore,
-    coverage: Coverage,
-    knowledge: Knowledge,
-) -> Investigation:
-    change, compared, limits = one.change, one.compared, knowledge.limits
-    key = knowledge.inventory.with_key(describe_key(change, activity, one.siblings, alias_moves))
+def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Investigation:
+    change, compared = one.change, one.compared
+    store, knowledge, limits = common.store, common.knowledge, common.knowledge.limits
+    key = knowledge.inventory.with_key(describe_key(change, activity, one.siblings, common.alias_moves))
     aliases = tuple(alias.name for alias in key.aliases)
     data = knowledge.inventory.with_data(data_at_stake(change, activity, aliases=aliases, limits=limits))
     accounts = account_facts(change, compared, knowledge.accounts)
     actor = describe_actor(change, store, activity, limits)
-    related = relate(change, compared, one.gained, activity, store, data.items, limits, knowledge.accounts)
+    related = relate(
+        change, compared, one.gained, activity, store, common.identities, data.items, limits, knowledge.accounts
+    )
     findings = findings_of(change, compared, related, key, data, accounts, one.attempts, knowledge.accounts)
-    covered = coverage_of(change, compared, coverage, one.gaps)
+    covered = coverage_of(change, compared, common.coverage, one.gaps)
     timeline = timeline_of(change, compared, one.attempts, actor, related, activity, limits)
     return Investigation(
         event_id=change.event.id,

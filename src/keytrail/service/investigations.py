@@ -1,0 +1,149 @@
+"""What a scan does beside its rules, so that their alerts are investigated, and the investigations it ends with."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from keytrail.errors import InputError, SourceError
+from keytrail.investigate.queries import CHANGES, FIRST_LOOK
+from keytrail.rules import Rule
+from keytrail.search import Pattern, Result
+from keytrail.service.accounts import trust
+from keytrail.service.requests import Json, Observe, ScanRequest
+from keytrail.service.stores import again, archive_store
+from keytrail.sources import Source
+from keytrail.store import Selector
+
+if TYPE_CHECKING:
+    from keytrail.investigate import Knowledge
+
+FIELD = "keytrail.investigation"
+"""The key of an alert document under which its investigation stands."""
+
+_VERDICTS = ("malicious", "review", "expected", "no_effect")  # in this order in the summary
+
+_CHANGE_NAMES = tuple(f'"{name}"'.encode() for name in CHANGES)
+"""What the document of a match holds if its event may be a change of a key policy."""
+
+
+def attach(alert: Json, found: Mapping[str, object] | None) -> Json:
+    """The alert with its investigation, if it has one."""
+    return alert if found is None else alert | {FIELD: found}
+
+
+class Investigations:
+    """The investigations of a scan by the id of their alert, kept on disk. Not shared between processes."""
+
+    def __init__(self) -> None:
+        # The file has no name, so nothing is left behind however this process ends.
+        self._file = tempfile.TemporaryFile(prefix="keytrail-")  # noqa: SIM115 - it lives as long as this
+        weakref.finalize(self, self._file.close)
+        self._size = 0
+        self._places: dict[str, tuple[int, int, int]] = {}
+        self._verdicts: Counter[str] = Counter()
+
+    def add(self, alerts: Sequence[str], document: Json, raw: bytes) -> None:
+        """Keep the investigation of an event, and its record, for its alerts."""
+        text = json.dumps(document, ensure_ascii=True).encode()
+        self._file.seek(self._size)
+        self._file.write(text + raw)
+        place = (self._size, len(text), len(raw))
+        self._size += len(text) + len(raw)
+        self._places.update(dict.fromkeys(alerts, place))
+        self._verdicts[str(document["verdict"])] += len(alerts)
+
+    @property
+    def by_verdict(self) -> Mapping[str, int]:
+        """How many alerts got which verdict, the gravest first."""
+        return MappingProxyType({one: self._verdicts[one] for one in _VERDICTS if self._verdicts[one]})
+
+    def document(self, alert: str) -> Json | None:
+        """The investigation of an alert, None when it has none."""
+        if alert not in self._places:
+            return None
+        offset, length, _ = self._places[alert]
+        self._file.seek(offset)
+        found: Json = json.loads(self._file.read(length))
+        return found
+
+    def raw(self, alert: str) -> str | None:
+        """The record of an alert that was investigated, as text."""
+        if alert not in self._places:
+            return None
+        offset, length, rest = self._places[alert]
+        self._file.seek(offset + length)
+        return self._file.read(rest).decode("utf-8", "replace")
+
+
+class Beside:
+    """What a scan does beside running its rules, so that their alerts can be investigated when it is through.
+
+    The events that the history of keys is made of are found on the way, unless the scan begins at a time: what was
+    before counts too, so they are looked for when there is something to investigate. Only then is the room for it
+    loaded, which takes longer than many a scan; what the user named besides the sources is read at once.
+    """
+
+    def __init__(self, request: ScanRequest, sources: Iterable[Source], observe: Observe | None) -> None:
+        settings = request.settings
+        look_back = timedelta(days=settings.investigate.look_back_days)
+        self._settings = settings
+        self._accounts = trust(settings, organisation=request.organisation, trusted=request.trusted)
+        named = settings.investigate.inventory is not None or settings.investigate.snapshots
+        self._known = self._knowledge() if named else None
+        self.sources = tuple(again(source) for source in sources)
+        self._aside = FIRST_LOOK if request.since is None else ()
+        self._seeds: dict[str, list[bytes]] = {query: [] for query in self._aside}
+        self._changes = False
+        self._store = archive_store(
+            self.sources,
+            settings,
+            since=None if request.since is None else request.since - look_back,
+            until=request.until,
+            jobs=request.jobs,
+            observe=observe,
+        )
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What the scan is to look for besides what its rules do."""
+        return tuple(Pattern(query, query, raw_only=True) for query in self._aside)
+
+    def take(self, result: Result, *, first: int) -> None:
+        """Take a result of the scan; the matches of `patterns` are numbered from `first`."""
+        if self._aside:
+            self._store.take_over(result)
+        for match in result.matches:
+            if match.pattern >= first:
+                self._seeds[self._aside[match.pattern - first]].append(match.raw)
+            else:
+                self._changes = self._changes or any(name in match.document for name in _CHANGE_NAMES)
+
+    def investigate(self, alerts: Callable[[str], bool], rules: Sequence[Rule]) -> Investigations:
+        """Investigate the changes of key policies that a rule raised an alert for: `alerts` tells, by an alert's id."""
+        result = Investigations()
+        if not self._changes:
+            return result
+        from keytrail.service.knowledge import investigate_alerts
+
+        for query, raws in self._seeds.items():
+            self._store.seed(Selector.kql(query), raws)
+        self._store.new_problems()  # those of the scan's own pass are told
+        for ids, raw, document in investigate_alerts(self._store, self._known or self._knowledge(), alerts, rules):
+            result.add(ids, document, raw)
+        return result
+
+    def problems(self) -> Sequence[InputError | SourceError]:
+        """What could not be read or reached that the scan's own pass did not meet."""
+        return self._store.new_problems()
+
+    def _knowledge(self) -> Knowledge:
+        from keytrail.service.knowledge import knowledge
+
+        return knowledge(self._settings, self._accounts)
