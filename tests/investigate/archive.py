@@ -16,6 +16,7 @@ from keytrail.settings import Settings
 from keytrail.simulation import simulate
 
 Json = dict[str, Any]
+Told = Mapping[str, Json]
 
 RULE = """
 [rule]
@@ -58,7 +59,7 @@ class Archive:
                 yield from json.loads(gzip.decompress(path.read_bytes()))["Records"]
 
 
-def investigations(alerts: Iterable[Json]) -> Mapping[str, Json]:
+def investigations(alerts: Iterable[Json]) -> Told:
     """The documents of the alerts that have one, by event id."""
     return {alert[FIELD]["event_id"]: alert[FIELD] for alert in alerts if FIELD in alert}
 

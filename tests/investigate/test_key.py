@@ -14,7 +14,7 @@ from keytrail.investigate.change import change_of
 from keytrail.investigate.events import events_of
 from keytrail.investigate.key import describe_key
 from keytrail.investigate.model import Fact, KeyFacts
-from keytrail.investigate.queries import ALIAS_MOVES_QUERY
+from keytrail.investigate.queries import ALIASES_QUERY
 from keytrail.simulation import LEDGER, simulate
 from keytrail.store import MemoryStore, Selector
 from tests.investigate.records import (
@@ -199,7 +199,7 @@ def test_the_keys_of_the_story_have_the_names_and_states_of_its_ledger(tmp_path:
     store = MemoryStore(
         record for path in paths for record in json.loads(gzip.decompress(path.read_bytes())).get("Records", [])
     )
-    moves = list(events_of(store.find(Selector.kql(ALIAS_MOVES_QUERY))))
+    moves = list(events_of(store.find(Selector.kql(ALIASES_QUERY))))
     last = {one["key"]: one for one in told["changes"]}
 
     def facts(part: str) -> KeyFacts:

@@ -18,11 +18,11 @@ from keytrail.investigate.events import Event, events_of
 from keytrail.investigate.findings import findings_of
 from keytrail.investigate.history import Snapshot, history_of
 from keytrail.investigate.inventory import Inventory
-from keytrail.investigate.key import describe_key
+from keytrail.investigate.key import alias_names, describe_key
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import ComparedChange, Investigation, Truncated
 from keytrail.investigate.queries import (
-    ALIAS_MOVES_QUERY,
+    ALIASES_QUERY,
     CHANGES_QUERY,
     FIRST_LOOK,
     IDENTITIES_QUERY,
@@ -30,11 +30,12 @@ from keytrail.investigate.queries import (
     LOGGING_QUERY,
 )
 from keytrail.investigate.related import IdentityEvents, relate, related_wants
+from keytrail.investigate.services import names_of
 from keytrail.investigate.timeline import timeline_of
 from keytrail.investigate.unseen import logging_gaps
 from keytrail.investigate.verdict import judge
 from keytrail.settings.trust import Accounts
-from keytrail.store import Coverage, EventStore, Selector, Sighting, Want, strings_of
+from keytrail.store import Coverage, EventStore, Selector, Sighting, StoredRecord, Want, strings_of
 
 POLICY_EVENTS = Selector.kql(CHANGES_QUERY)
 
@@ -68,7 +69,7 @@ class _Common:
     store: EventStore
     coverage: Coverage
     knowledge: Knowledge
-    alias_moves: tuple[Event, ...]
+    alias_events: tuple[Event, ...]
     identities: IdentityEvents
 
 
@@ -93,7 +94,9 @@ def investigate(
     store.prepare([Want(Selector.kql(query)) for query in FIRST_LOOK])
     outlines = _outlines(by_key, store, knowledge)
     limits = knowledge.limits
-    wants = [Want(_about(key)) for key in outlines]
+    alias_events = tuple(events_of(store.find(Selector.kql(ALIASES_QUERY))))
+    about = {key: Selector.any_of(names_of(key, alias_names(key, alias_events))) for key in outlines}
+    wants = [*map(Want, about.values()), Want(Selector.kql(IDENTITIES_QUERY))]
     sightings: list[Sighting] = []
     for one in chain.from_iterable(outlines.values()):
         wants += [*actor_wants(one.change, limits), *related_wants(one.change, one.gained, limits)]
@@ -107,13 +110,13 @@ def investigate(
         store,
         coverage,
         knowledge,
-        alias_moves=tuple(events_of(store.find(Selector.kql(ALIAS_MOVES_QUERY)))),
+        alias_events=alias_events,
         identities=IdentityEvents(events_of(store.find(Selector.kql(IDENTITIES_QUERY)))),
     )
     for key, each in outlines.items():
         activity = activity_of(
             key,
-            _events_about(key, store),
+            _events_about(key, store.find(about[key])),
             most_calls=limits.max_calls,
             changes=[one.change.event.time for one in each],
         )
@@ -138,7 +141,8 @@ def _outlines(
         key.arn: history_of(key, events, (*snapshots[key.arn], *snapshots[key.id])) for key, events in of_key.items()
     }
     logging = tuple(events_of(store.find(Selector.kql(LOGGING_QUERY))))
-    coverage = store.coverage()
+    # How far the store reaches back matters here for what a snapshot shows only; asking for it later costs less.
+    coverage = store.coverage() if knowledge.snapshots else Coverage(damage=store.damage())
     found: dict[KeyName, list[_Outline]] = {}
     for key, changes in by_key.items():
         family = {other.arn: histories[other.arn] for other in of_key if other.id == key.id}
@@ -162,30 +166,26 @@ def _outlines(
     return found
 
 
-def _about(key: KeyName) -> Selector:
-    """The events that name a key, by its ARN or its id."""
-    return Selector.any_of((key.arn, key.id))
+def _events_about(key: KeyName, records: Iterable[StoredRecord]) -> Iterator[Event]:
+    """The events about a key, among those that name it by its ARN, its id or an alias.
 
-
-def _events_about(key: KeyName, store: EventStore) -> Iterator[Event]:
-    """The events about a key, among those that name it.
-
-    Copies of a multi-Region key share its id, so the id counts in its own Region only. An event of KMS lists the keys
-    it is about: what is named elsewhere in it, in an encryption context say, was put there by the caller.
+    Copies of a multi-Region key share its id, and other accounts and Regions have aliases of the same name, so these
+    count in its own only. An event of KMS lists the keys it is about: what is named elsewhere in it, in an encryption
+    context say, was put there by the caller.
     """
-    for event in events_of(store.find(_about(key))):
+    for event in events_of(records):
         if event.provider == KMS and event.resources and key.arn not in event.resources:
             attempt = attempt_of(event)  # ReplicateKey lists the primary, and makes the replica.
             if attempt is not None and attempt.key == key:
                 yield event
-        elif event.region == key.region or key.arn in strings_of(event.data):
+        elif (event.account, event.region) == (key.account, key.region) or key.arn in strings_of(event.data):
             yield event
 
 
 def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Investigation:
     change, compared = one.change, one.compared
     store, knowledge, limits = common.store, common.knowledge, common.knowledge.limits
-    key = knowledge.inventory.with_key(describe_key(change, activity, one.siblings, common.alias_moves))
+    key = knowledge.inventory.with_key(describe_key(change, activity, one.siblings, common.alias_events))
     aliases = tuple(alias.name for alias in key.aliases)
     data = knowledge.inventory.with_data(data_at_stake(change, activity, aliases=aliases, limits=limits))
     accounts = account_facts(change, compared, knowledge.accounts)

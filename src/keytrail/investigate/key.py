@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from keytrail.cloudtrail import Json
 from keytrail.investigate.activity import KeyActivity
@@ -29,12 +29,12 @@ _ALIASES = ("CreateAlias", "DeleteAlias", "UpdateAlias")
 
 
 def describe_key(
-    change: PolicyChange, activity: KeyActivity, siblings: Iterable[str] = (), alias_moves: Iterable[Event] = ()
+    change: PolicyChange, activity: KeyActivity, siblings: Iterable[str] = (), alias_events: Iterable[Event] = ()
 ) -> KeyFacts:
     """What the events about a key tell of it at the time of a change, and what became of its state since.
 
     `siblings` are ARNs of the same multi-Region key elsewhere, to which those that the events name are added.
-    `alias_moves` are events of ALIAS_MOVES_QUERY; without them an alias that was moved away counts as the key's.
+    `alias_events` are events of ALIASES_QUERY; without them an alias that was moved away counts as the key's.
     """
     key, moment = change.key, change.event.time
     events = [event for event in activity.events if event.provider == KMS and event.succeeded]
@@ -49,7 +49,7 @@ def describe_key(
         account=key.account,
         region=key.region,
         multi_region=key.is_multi_region,
-        aliases=_aliases(key, moment, [*events, *alias_moves]),
+        aliases=_aliases(key, moment, [*events, *alias_events]),
         siblings=tuple(sorted({*siblings, *_siblings(key, events)} - {key.arn})),
         state=state,
         state_now=_last(states) or state,
@@ -59,6 +59,11 @@ def describe_key(
         description=_last(sorted(_descriptions(births, own), key=_by_time), moment),
         created=next((Fact(text(event.data, "eventTime"), event.time, event.id) for event, _ in births), None),
     )
+
+
+def alias_names(key: KeyName, events: Iterable[Event]) -> frozenset[str]:
+    """The names that events of ALIASES_QUERY gave the key at any time."""
+    return frozenset(one.name for one in _aliases(key, datetime.max.replace(tzinfo=UTC), events))
 
 
 def _metadata(event: Event, key: KeyName) -> Json:

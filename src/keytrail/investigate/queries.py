@@ -1,6 +1,6 @@
-"""The events that are looked for before anything is known of a change, as KQL. Imports nothing: every scan has them.
+"""The events that are looked for by what they are, as KQL: few in any archive, and hard to find by a value.
 
-They are few in any archive, and would be hard to find by a value.
+Imports nothing: every scan has some of them.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ CHANGES_QUERY = _any(KMS, CHANGES)
 
 LOGGING_QUERY = _any(CLOUDTRAIL, LOGGING)
 
-ALIAS_MOVES_QUERY = _any(KMS, ("UpdateAlias",))
-"""What takes an alias away from a key. The events name the alias and the key it goes to, not the one it leaves."""
+ALIASES_QUERY = _any(KMS, ("CreateAlias", "UpdateAlias", "DeleteAlias"))
+"""What names keys. An UpdateAlias names the alias and the key it goes to, not the one it leaves."""
 
 IDENTITIES_QUERY = _any(IAM, tuple(sorted(frozenset().union(*CREATIONS.values(), *POWERS.values()))))
 """What made roles and users. The events name them by names that are values of many other events too."""
 
-FIRST_LOOK = (CHANGES_QUERY, LOGGING_QUERY, ALIAS_MOVES_QUERY, IDENTITIES_QUERY)
-"""All that is looked for first."""
+FIRST_LOOK = (CHANGES_QUERY, LOGGING_QUERY, ALIASES_QUERY)
+"""What has to be known before it is clear which values to look for."""

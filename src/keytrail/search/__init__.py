@@ -5,10 +5,11 @@ from keytrail.search.patterns import Pattern, dispatch
 from keytrail.search.sites import Site, Spans, merge, site_of
 from keytrail.search.spool import Spool
 from keytrail.search.values import Literal, Sighting, strings_of, value_at, within
-from keytrail.search.workers import Listing, Plan, Pool, Sizes, available_cores, run
+from keytrail.search.workers import Crew, Listing, Plan, Pool, Sizes, available_cores, run
 
 __all__ = [
     "Counts",
+    "Crew",
     "Listing",
     "Literal",
     "Match",

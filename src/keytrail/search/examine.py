@@ -141,7 +141,7 @@ class Examiner:
         self._dispatch = dispatch
         self._options = options
         self._geo = geo
-        self._positions = finder(dispatch.pairs)
+        self._positions = finder(() if dispatch.values.with_queries else dispatch.pairs)
         self._values = dispatch.values
         self._seen: set[int] = set()
         # Without a literal to look for every record has to be read, and searching is a waste.

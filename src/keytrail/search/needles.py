@@ -9,7 +9,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 from keytrail.search.literals import occurrences
 
 # Up to about this many, one SIMD search for each is faster than an automaton for all (measured).
-_FEW = 24
+FEW = 24
 # Beyond this many needles the fast form of the automaton takes too much memory.
 _MANY = 5_000
 
@@ -33,7 +33,7 @@ def needle_finder(needles: Sequence[bytes]) -> Positions:
 
 def _finder(needles: Sequence[bytes], numbers: Sequence[int]) -> Positions:
     wanted = [needles[number] for number in numbers]
-    if len(wanted) <= _FEW:
+    if len(wanted) <= FEW:
         return lambda buffer: [
             (at, number) for number, needle in zip(numbers, wanted, strict=True) for at in occurrences(buffer, needle)
         ]

@@ -168,7 +168,11 @@ def dispatch(
         for path, value in one.need.pairs:
             index[path][value].append(one)
             pairs.add((path[-1], value))
-    values = Values({number: one.literals for number, one in enumerate(patterns) if one.literals}, sightings)
+    values = Values(
+        {number: one.literals for number, one in enumerate(patterns) if one.literals},
+        sightings,
+        queries=sorted({value for _, value in pairs}),
+    )
     return Dispatch(
         given=tuple(patterns),
         patterns=tuple(compiled),

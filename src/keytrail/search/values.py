@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 import stringzilla
 
 from keytrail.cloudtrail import identity
-from keytrail.search.needles import Positions, needle_finder
+from keytrail.search.needles import FEW, Positions, needle_finder
 
 Json = dict[str, object]
 Times = tuple[datetime | None, datetime | None]
@@ -101,19 +101,29 @@ def needle_of(value: str) -> bytes | None:
 
 @dataclass(slots=True)
 class _Needle:
-    """For whom a needle is looked for: spans of times as they are written, and sightings by their numbers."""
+    """For whom a needle is looked for: spans of times as they are written, and sightings by their numbers.
+
+    A record that holds one of a query has to be read at any time.
+    """
 
     spans: list[tuple[bytes, bytes]]
     sightings: list[int]
+    of_query: bool = False
 
 
 class Values:
     """What is looked for by value: the literals of patterns, by the pattern's number, and sightings.
 
+    `queries` are values of which a query needs one; where many values are looked for, these are looked for with them.
     With `residual` a record may hold one of them without a byte of it to be found. Not changed by use.
     """
 
-    def __init__(self, literals: Mapping[int, Iterable[Literal]], sightings: Sequence[Sighting] = ()) -> None:
+    def __init__(
+        self,
+        literals: Mapping[int, Iterable[Literal]],
+        sightings: Sequence[Sighting] = (),
+        queries: Iterable[str] = (),
+    ) -> None:
         self.sightings = tuple(sightings)
         # Bytes that a record of the sighting's account holds, and the time from which on it does not count.
         self._tests = [
@@ -137,6 +147,10 @@ class Values:
         for number, sighting in enumerate(self.sightings):
             self._by_path[sighting.path][sighting.value].append(number)
             needle(sighting.value).sightings.append(number)
+        self.with_queries = len(needles) > FEW
+        if self.with_queries:
+            for value in queries:
+                needle(value).of_query = True
         self._needles = [] if self.residual else list(needles.values())
         self._find: Positions = needle_finder([] if self.residual else list(needles))
         self.slashes = any(b"/" in text for text in (*needles, *(account for account, _ in self._tests)))
@@ -155,7 +169,8 @@ class Values:
         kept = {
             number
             for number in {needle for _, needle in found}
-            if self._needles[number].spans
+            if self._needles[number].of_query
+            or self._needles[number].spans
             or any(
                 one not in seen and stringzilla.find(buffer, self._tests[one][0]) >= 0
                 for one in self._needles[number].sightings
@@ -173,7 +188,7 @@ class Values:
         time = found[1]
         for number in needles:
             needle = self._needles[number]
-            if any(first <= time < end for first, end in needle.spans):
+            if needle.of_query or any(first <= time < end for first, end in needle.spans):
                 return True
             for one in needle.sightings:
                 account, before = self._tests[one]

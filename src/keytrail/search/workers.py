@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
@@ -79,12 +80,16 @@ class _Batch:
 
 
 def run(
-    plan: Plan, sizes: Sizes | None = None, pool: Pool | None = None, listing: Listing | None = None
+    plan: Plan,
+    sizes: Sizes | None = None,
+    pool: Pool | None = None,
+    listing: Listing | None = None,
+    crew: Crew | None = None,
 ) -> Iterator[Result]:
     """Examine every object of the plan's sources; results in the order of the objects, `listing` told what is to come.
 
     With a `pool` (of this plan) the work goes to it, however little. Without one this process begins by itself, and
-    starts workers when that takes longer than starting them would.
+    starts workers when that takes longer than starting them would; those of a `crew` go on to its next run.
 
     Raises QueryError for a pattern that does not compile. A source that cannot be listed, or fails on an object, gives
     a Result with its `failure`; the other sources and objects go on.
@@ -101,12 +106,15 @@ def run(
     elif jobs == 1:
         for batch in batches:
             yield from _run_here(plan, examiner, batch)
+    elif crew is not None:
+        yield from _run_growing(plan, examiner, batches, jobs, crew)
     else:
-        yield from _run_growing(plan, examiner, batches, jobs)
+        with Crew() as own:
+            yield from _run_growing(plan, examiner, batches, jobs, own)
 
 
-def _run_growing(plan: Plan, examiner: Examiner, batches: Iterator[_Batch], jobs: int) -> Iterator[Result]:
-    """Begin in this process; go on in workers from when they are up.
+def _run_growing(plan: Plan, examiner: Examiner, batches: Iterator[_Batch], jobs: int, crew: Crew) -> Iterator[Result]:
+    """Begin in this process, unless there are workers; go on in workers from when they are up.
 
     Unless objects are so large that this process would keep much memory from them: then it waits for the workers.
     """
@@ -114,17 +122,16 @@ def _run_growing(plan: Plan, examiner: Examiner, batches: Iterator[_Batch], jobs
     first = list(islice(batches, 2))
     large = len(first) == 2 and first[0].stored_bytes >= _LARGE_BYTES * len(first[0].keys)
     stream = chain(first, batches)
-    with ExitStack() as stack:
-        pool: Pool | None = None
-        for batch in stream:
-            if pool is None and (large or time.monotonic() - started > _ALONE_SECONDS):
-                pool = stack.enter_context(Pool(plan, jobs))
-                if large:
-                    pool.ready()
-            if pool is not None and pool.is_up:
-                yield from _run_pool(plan, examiner, chain([batch], stream), pool)
-                return
-            yield from _run_here(plan, examiner, batch)
+    pool = crew.pool(plan)
+    for batch in stream:
+        if pool is None and (large or time.monotonic() - started > _ALONE_SECONDS):
+            pool = crew.start(plan, jobs)
+            if large:
+                pool.ready()
+        if pool is not None and pool.is_up:
+            yield from _run_pool(plan, examiner, chain([batch], stream), pool)
+            return
+        yield from _run_here(plan, examiner, batch)
 
 
 def available_cores() -> int:
@@ -250,6 +257,9 @@ class Pool:
     def __init__(self, plan: Plan, jobs: int) -> None:
         self.jobs = jobs
         self._plan = plan
+        # A later plan goes with each batch, by its number; who has it already does not look at it again.
+        self._number = 0
+        self._packed = b""
         self._executor = self._new()
         # Starting a process waits for it, so it is done aside.
         self._starting = threading.Thread(target=self._start, daemon=True)
@@ -287,32 +297,69 @@ class Pool:
     def submit(self, batch: _Batch) -> Future[Result]:
         """Hand out a batch; where a worker has died meanwhile the future says so, as it does for earlier batches."""
         try:
-            return self._executor.submit(_work, batch)
+            return self._executor.submit(_work, batch, self._number, self._packed)
         except BrokenProcessPool as error:
             lost: Future[Result] = Future()
             lost.set_exception(error)
             return lost
+
+    def load(self, plan: Plan) -> None:
+        """Give the workers another plan, once all that was submitted is done."""
+        self._plan = plan
+        self._number += 1
+        self._packed = pickle.dumps(plan)
 
     def restart(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._executor = self._new()
 
 
+class Crew:
+    """Worker processes for one run after another: started by the first that is worth it. A context manager."""
+
+    def __init__(self) -> None:
+        self._pool: Pool | None = None
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._pool is not None:
+            self._pool.__exit__(*reason)
+            self._pool = None
+
+    def pool(self, plan: Plan) -> Pool | None:
+        """The workers, if there are any, with `plan`."""
+        if self._pool is not None:
+            self._pool.load(plan)
+        return self._pool
+
+    def start(self, plan: Plan, jobs: int) -> Pool:
+        """Start workers with `plan`."""
+        self._pool = Pool(plan, jobs)
+        return self._pool
+
+
 # -- in a worker --------------------------------------------------------------------------------------------------
 
-_state: tuple[Plan, Examiner] | None = None
+_state: tuple[int, Plan, Examiner] | None = None
 
 
 def _begin(plan: Plan) -> None:
     """Set up this worker process: compile the patterns once. Ctrl-C is for the parent to handle."""
     global _state
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _state = (plan, _examiner(plan))
+    _state = (0, plan, _examiner(plan))
 
 
-def _work(batch: _Batch) -> Result:
+def _work(batch: _Batch, number: int, packed: bytes) -> Result:
+    """Examine a batch by the plan with this number, which is in `packed` unless it is the first."""
+    global _state
     assert _state is not None
-    return _examine(*_state, batch)
+    if _state[0] != number:
+        plan: Plan = pickle.loads(packed)  # noqa: S301 - from the process that started this one
+        _state = (number, plan, _examiner(plan))
+    return _examine(*_state[1:], batch)
 
 
 def _examiner(plan: Plan) -> Examiner:
@@ -367,4 +414,4 @@ def _chunks(future: Future[list[bytes]]) -> Iterator[bytes]:
     yield from future.result()
 
 
-__all__ = ["Listing", "Plan", "Pool", "Sizes", "SourceObject", "available_cores", "run"]
+__all__ = ["Crew", "Listing", "Plan", "Pool", "Sizes", "SourceObject", "available_cores", "run"]

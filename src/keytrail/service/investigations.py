@@ -8,13 +8,15 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
+from threading import Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keytrail.errors import InputError, SourceError
 from keytrail.investigate.queries import CHANGES, FIRST_LOOK
 from keytrail.rules import Rule
-from keytrail.search import Pattern, Result
+from keytrail.search import Crew, Pattern, Result
 from keytrail.service.accounts import trust
 from keytrail.service.requests import Json, Observe, ScanRequest
 from keytrail.service.stores import again, archive_store
@@ -90,7 +92,7 @@ class Beside:
     loaded, which takes longer than many a scan; what the user named besides the sources is read at once.
     """
 
-    def __init__(self, request: ScanRequest, sources: Iterable[Source], observe: Observe | None) -> None:
+    def __init__(self, request: ScanRequest, sources: Iterable[Source], observe: Observe | None, crew: Crew) -> None:
         settings = request.settings
         look_back = timedelta(days=settings.investigate.look_back_days)
         self._settings = settings
@@ -108,6 +110,7 @@ class Beside:
             until=request.until,
             jobs=request.jobs,
             observe=observe,
+            crew=crew,
         )
 
     @property
@@ -123,7 +126,13 @@ class Beside:
             if match.pattern >= first:
                 self._seeds[self._aside[match.pattern - first]].append(match.raw)
             else:
-                self._changes = self._changes or any(name in match.document for name in _CHANGE_NAMES)
+                self._see(match.document)
+
+    def _see(self, document: bytes) -> None:
+        """Note that there may be something to investigate, and have the room for it loaded while others work."""
+        if not self._changes and any(name in document for name in _CHANGE_NAMES):
+            self._changes = True
+            Thread(target=import_module, args=("keytrail.service.knowledge",), daemon=True).start()
 
     def investigate(self, alerts: Callable[[str], bool], rules: Sequence[Rule]) -> Investigations:
         """Investigate the changes of key policies that a rule raised an alert for: `alerts` tells, by an alert's id."""

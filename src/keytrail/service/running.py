@@ -12,7 +12,7 @@ from keytrail import search
 from keytrail.aws import AwsSettings
 from keytrail.cloudtrail import ReadLimits
 from keytrail.errors import InputError, SourceError
-from keytrail.search import Counts, Listing, Options, Pattern, Plan, Result, Sizes
+from keytrail.search import Counts, Crew, Listing, Options, Pattern, Plan, Result, Sizes
 from keytrail.service.requests import Observe, Progress, Report
 from keytrail.settings import Settings
 from keytrail.sources import Source, SourceSettings, open_source
@@ -57,6 +57,7 @@ class Run:
     jobs: int = 0
     observe: Observe | None = None
     report: Report | None = None
+    crew: Crew | None = None
     counts: Counts = field(default_factory=Counts)
     listing: Listing = field(default_factory=Listing)
     errors: list[InputError] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Run:
         )
         scan = self.settings.scan
         sizes = Sizes(self.jobs or scan.jobs, scan.batch_files, scan.batch_bytes)
-        for result in search.run(plan, sizes, listing=self.listing):
+        for result in search.run(plan, sizes, listing=self.listing, crew=self.crew):
             self.counts.add(result.counts)
             for error in result.errors:
                 self._problem(error)

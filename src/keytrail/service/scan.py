@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from keytrail.detect import Execution, assess, build_alert
 from keytrail.errors import UsageError
-from keytrail.rules import SEVERITIES, Rule
-from keytrail.search import Match, Options, Pattern
+from keytrail.rules import SEVERITIES, Rule, RuleSet
+from keytrail.search import Crew, Match, Options, Pattern
 from keytrail.service.investigations import Beside, Investigations, attach
 from keytrail.service.requests import Json, Observe, Report, ScanRequest, ScanResult, Stats
 from keytrail.service.rules import load_rules, runnable
@@ -21,7 +21,7 @@ from keytrail.service.spool import Spool
 
 
 def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report | None = None) -> ScanResult:
-    """Run the request's rules over its sources.
+    """Run the request's rules over its sources, and investigate the alerts about key policies.
 
     `observe` is told how far the run is, `report` every error when it happens. Raises UsageError (a rule, a query, a
     setting, a time) before anything is read; what cannot be read, or reached, is in the result.
@@ -34,8 +34,21 @@ def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report
         raise UsageError(
             f"{request.min_severity!r} is not a severity", advice=f"Choose one of {', '.join(SEVERITIES)}."
         )
+    with Crew() as crew:
+        return _scan(request, loaded, rules, crew, observe=observe, report=report)
+
+
+def _scan(
+    request: ScanRequest,
+    loaded: RuleSet,
+    rules: tuple[Rule, ...],
+    crew: Crew,
+    *,
+    observe: Observe | None,
+    report: Report | None,
+) -> ScanResult:
     sources = open_sources(request.sources, request.settings)
-    beside = Beside(request, sources, observe) if request.settings.investigate.enabled else None
+    beside = Beside(request, sources, observe, crew) if request.settings.investigate.enabled else None
     run = Run(
         sources=sources if beside is None else beside.sources,
         patterns=(
@@ -48,11 +61,11 @@ def scan(request: ScanRequest, *, observe: Observe | None = None, report: Report
             since=request.since,
             until=request.until,
             check=request.check,
-            spans=beside is not None,
         ),
         jobs=request.jobs,
         observe=observe,
         report=report,
+        crew=crew,
     )
     spool = Spool()
     wanted = _filter(rules, request.min_severity)

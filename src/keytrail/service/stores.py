@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from keytrail.search import Result, Sizes
+from keytrail.search import Crew, Result, Sizes
 from keytrail.service.requests import Observe, Progress
 from keytrail.service.running import read_limits
 from keytrail.settings import Settings
@@ -22,6 +22,7 @@ def archive_store(
     until: datetime | None = None,
     jobs: int = 0,
     observe: Observe | None = None,
+    crew: Crew | None = None,
 ) -> ArchiveStore:
     """The event store over sources; those that can be read once are copied as they are read."""
     scan = settings.scan
@@ -32,6 +33,7 @@ def archive_store(
         since=since,
         until=until,
         observe=_observer(observe),
+        crew=crew,
     )
 
 

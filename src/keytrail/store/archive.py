@@ -18,6 +18,7 @@ from keytrail import search
 from keytrail.cloudtrail import ReadLimits, event_time, identity
 from keytrail.errors import InputError, SourceError
 from keytrail.search import (
+    Crew,
     Listing,
     Literal,
     Match,
@@ -34,7 +35,7 @@ from keytrail.search import (
 )
 from keytrail.sources import Source, TimeWindow
 from keytrail.store.arrivals import Arrivals
-from keytrail.store.model import Batch, Coverage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
+from keytrail.store.model import Batch, Coverage, Damage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
 from keytrail.store.problems import Problems
 
 # Records that are kept parsed, some 5 kB each.
@@ -59,7 +60,8 @@ class ArchiveStore:
 
     A question is answered from what `prepare` and `seed` have put aside, if that covers it; else by a pass of its own,
     which is remembered. Sources have to give the same objects each time they are read. `now` is what relative dates in
-    a query count from. `observe` is told every result of a pass; `listing` is that of the latest pass.
+    a query count from. `observe` is told every result of a pass; `listing` is that of the latest pass. The workers of
+    a `crew` make the passes, if it has any.
 
     `coverage` promises no more than it says. The bounds of an interval are the times of two events that the objects
     hold of the account and Region, yet there may be earlier and later ones. Where objects have no names of AWS's
@@ -78,6 +80,7 @@ class ArchiveStore:
         until: datetime | None = None,
         now: datetime | None = None,
         observe: Callable[[Result], None] | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self._sources = tuple(sources)
         self._limits = limits or ReadLimits()
@@ -85,6 +88,7 @@ class ArchiveStore:
         self._times: Times = (since, until)
         self._now = now or datetime.now(UTC)
         self._observe = observe
+        self._crew = crew
         self.listing = Listing()
         self._spool = Spool()
         self._entries: list[_Entry] = []
@@ -147,6 +151,9 @@ class ArchiveStore:
         seen = tuple(Interval(*site, min(found), max(found)) for site, found in sorted(times.items()))
         return Coverage(seen, self._problems.damage(since, until))
 
+    def damage(self) -> tuple[Damage, ...]:
+        return self._problems.damage(*self._times)
+
     def prepare(self, wants: Sequence[Want], sightings: Sequence[Sighting] = ()) -> None:
         """Find all that is not known yet in one pass. Raises QueryError."""
         terms: dict[Selector, list[Times]] = {}
@@ -174,12 +181,7 @@ class ArchiveStore:
             self._prepared.setdefault(term, []).append((None, None))
 
     def take_over(self, result: Result) -> None:
-        """Take over what a result tells of coverage and problems, from a caller who examines all objects itself.
-
-        The caller gives every result of its pass, made with `Options.spans`, before it asks anything.
-        """
-        self._spans = {} if self._spans is None else self._spans
-        merge(self._spans, result.spans)
+        """Take over what could not be read, from a caller who examines all objects itself and gives every result."""
         self._problems.add(result)
 
     def _selected(self, what: Selector, since: datetime | None, until: datetime | None) -> list[_Entry]:
@@ -214,7 +216,7 @@ class ArchiveStore:
         seen: set[int] = set()
         spans: Spans = {}
         self.listing = Listing()
-        for result in search.run(plan, self._sizes, listing=self.listing):
+        for result in search.run(plan, self._sizes, listing=self.listing, crew=self._crew):
             for match in result.matches:
                 number = self._keep_match(match)
                 self._add(number, [queries[match.pattern][0]] if not match.literals else map(_literal, match.literals))

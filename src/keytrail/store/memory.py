@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from keytrail import query as kql
 from keytrail.cloudtrail import CATALOGUE, Document, Identity, Json, event_time, identity
 from keytrail.search import value_at, within
-from keytrail.store.model import Batch, Coverage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
+from keytrail.store.model import Batch, Coverage, Damage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
 
 
 class MemoryStore:
@@ -58,6 +58,9 @@ class MemoryStore:
                 who = identity(one.data)
                 times.setdefault((who.account, who.region), []).append(moment)
         return Coverage(tuple(Interval(*site, min(found), max(found)) for site, found in sorted(times.items())))
+
+    def damage(self) -> tuple[Damage, ...]:
+        return ()
 
     def prepare(self, wants: Sequence[Want], sightings: Sequence[Sighting] = ()) -> None:
         pass

@@ -145,6 +145,10 @@ class EventStore(Protocol):
         """What the store has seen, of the interval if one is given: at least that."""
         ...
 
+    def damage(self) -> tuple[Damage, ...]:
+        """What could not be read, as far as it has been tried."""
+        ...
+
     def prepare(self, wants: Sequence[Want], sightings: Sequence[Sighting] = ()) -> None:
         """Be told what will be asked, so that a store which has to read for it does so once for all of them.
 
