@@ -11,7 +11,8 @@ help:
 	@echo "make test   all tests (under ten minutes on two cores)"
 	@echo "make lint   ruff and the rules about which room may import which"
 	@echo "make types  mypy, strict"
-	@echo "make bench  speed and memory of scans, as ratios to inflating alone; how long comparing key policies takes"
+	@echo "make bench  speed and memory of scans, as ratios to inflating alone; how long comparing key policies takes;"
+	@echo "            what investigating costs, as a ratio to the scan"
 	@echo "make fuzz   the property tests with many more examples"
 	@echo "make prove  PAIRS (100,000) random pairs of key policies through the prover and against the evaluator"
 	@echo "make clean  remove what these targets made"
@@ -44,6 +45,7 @@ types: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.policies
+	$(BIN)/python -m bench.investigations
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m pytest --hypothesis-profile=long tests

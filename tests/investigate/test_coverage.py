@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from keytrail.investigate.change import PolicyChange
@@ -23,7 +24,7 @@ def test_a_key_that_was_made_in_sight_has_no_gap() -> None:
     source = VersionSource("event", NOW - timedelta(days=2), "made", "CreateKey", "somebody")
     created = PolicyVersion("default", KeyPolicy.default(records.OWNER), records.DEFAULT, source)
     change = changed(ROOT)
-    found = covered(change, compared(change, created), Coverage((HERE,)))
+    found = covered(change, replace(compared(change, created), since_creation=True), Coverage((HERE,)))
     assert (found.account, found.region, found.first, found.last) == (
         records.OWNER, records.REGION, HERE.first, HERE.last
     )  # fmt: skip

@@ -147,6 +147,11 @@ def copy_that_differs(severity: Severity = "medium") -> Judgement:
     return judged(change, replace(known, comparison=replace(known.comparison, findings=(copies,))))
 
 
+def deny_removed() -> Judgement:
+    deny = {**USE_APP, "Sid": "Mfa", "Effect": "Deny", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "false"}}}
+    return plain(ROOT, USE_APP, before=(ROOT, USE_APP, deny))
+
+
 def before_unknown() -> Judgement:
     return plain(ROOT, before=None)
 
@@ -227,6 +232,7 @@ STORIES: Mapping[str, tuple[Callable[[], Judgement], str, set[str]]] = {
     ),
     "nothing known of after": (after_unknown, "review", {"after_unknown"}),
     "nothing decided": (undecided, "review", {"undecided"}),
+    "a Deny taken out": (deny_removed, "review", {"protection_weakened"}),
     "copies that differ": (copy_that_differs, "review", {"copies_differ"}),
     "restored by the defenders": (put_back, "expected", {"restores_earlier", "nothing_gained"}),
     "restored, but grants stay": (lambda: put_back(surviving=True), "review", {"grants_survive"}),

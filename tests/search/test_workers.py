@@ -7,13 +7,13 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
 from keytrail.errors import ObjectError, QuerySyntaxError, SourceError
-from keytrail.search import Pattern, Plan, Pool, Result, Sizes, run, workers
+from keytrail.search import Crew, Pattern, Plan, Pool, Result, Sizes, run, workers
 from keytrail.sources import Skipped, SourceObject, TimeWindow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -146,6 +146,22 @@ def test_a_pool_can_serve_several_runs() -> None:
     with Pool(one, 2) as pool:
         pool.ready()
         assert ids(list(run(one, SMALL, pool))) == ids(list(run(one, SMALL, pool)))
+
+
+def test_a_crew_serves_other_plans_and_replaces_who_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_ALONE_SECONDS", 0.0)
+    misses = replace(plan(Numbered(20)), patterns=(Pattern("p", "event.action: Miss"),))
+    with Crew() as crew:
+        assert crew.pool(misses) is None
+        crew.start(plan(Numbered(1)), 2).ready()
+        first = multiprocessing.active_children()
+        assert ids(list(run(plan(Numbered(20)), SMALL, crew=crew))) == [f"Hit-{n}" for n in range(20)]
+        assert ids(list(run(misses, SMALL, crew=crew))) == [f"Miss-{n}" for n in range(20)]
+        assert multiprocessing.active_children() == first
+        for child in first:
+            child.kill()
+            child.join()
+        assert ids(list(run(misses, SMALL, crew=crew))) == [f"Miss-{n}" for n in range(20)]
 
 
 def test_a_query_that_does_not_compile_is_told_before_anything_is_read() -> None:

@@ -74,6 +74,7 @@ def compare_change(
         in_force_until=following.time if following else None,
         notes=tuple(notes),
         owner=owner,
+        since_creation=any(step.change is not None and step.change.creates for step in history.steps),
     )
 
 

@@ -10,8 +10,6 @@ from keytrail.investigate.names import at, number
 from keytrail.policy import listed
 from keytrail.store import Coverage
 
-_CREATIONS = ("CreateKey", "ReplicateKey")
-
 
 def coverage_of(
     change: PolicyChange, compared: ComparedChange, coverage: Coverage, logging_gaps: Sequence[str] = ()
@@ -44,7 +42,7 @@ def coverage_of(
 
 def _beginning(change: PolicyChange, compared: ComparedChange, coverage: Coverage) -> Iterator[str]:
     """The key is older than the events, so that earlier changes, uses and grants of it are not known."""
-    if change.creates or any(one.source.event_name in _CREATIONS for one in compared.history):
+    if change.creates or compared.since_creation:
         return
     seen = coverage.of(change.key.account, change.key.region)
     site = f"account {change.key.account} in {change.key.region}"

@@ -176,7 +176,7 @@ class ComparedChange:
     `history` holds the versions around the change, `history_total` counts all. `refused_before` are the ids of events
     that tried the same change and were refused, the last ones of `refused_total`; `reverted_by` that of a change that
     gave the policy before back within the hour, `reverted_at` its time, `in_force_until` the time of the next change.
-    `owner` is the key's account.
+    `owner` is the key's account, `since_creation` tells whether the events reach back to the key's creation.
     """
 
     before: PolicyVersion
@@ -192,6 +192,7 @@ class ComparedChange:
     history_total: int = 0
     refused_total: int = 0
     owner: str = ""
+    since_creation: bool = False
 
 
 # Accounts -----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ UNDONE_BY_ITSELF = timedelta(hours=1)
 
 _SECRETS = ("secretsmanager", "ssm")
 _MANY = 10
+_GRAVE = ("critical", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,14 @@ def _copies(e: Evidence) -> Said | None:
     if not _weighty(e, "KMS-P28"):
         return None  # Copies whose policies differed before and after are no news.
     return _finding(e, "KMS-P28", "The copies of this multi-Region key do not let in the same callers.")
+
+
+def _weakened(e: Evidence) -> Said | None:
+    """A protection of the own accounts is gone: who gained by it is no outsider, who have signs of their own."""
+    ids = [one for one in ("KMS-P09", "KMS-P12", "KMS-P16") if any(f.severity in _GRAVE for f in e.of(one))]
+    if not ids or any(one.gained and one.relation not in ("owner", "organisation") for one in e.accounts):
+        return None
+    return Said("A condition or a Deny that held access back is gone or weaker.", tuple(ids))
 
 
 def _nothing_gained(e: Evidence) -> Said | None:
@@ -305,6 +314,7 @@ SIGNALS: Mapping[str, Signal] = {
     "refused_before": Signal(15, "concern", _refused),
     "reverted_quickly": Signal(15, "concern", _reverted),
     "before_unknown": Signal(15, "concern", _before_unknown),
+    "protection_weakened": Signal(15, "concern", _weakened),
     "grants_survive": Signal(15, "concern", _grants_survive),
     "outside_perhaps": Signal(20, "concern", _outside_perhaps),
     "grants_since": Signal(10, "concern", _grants_since),
