@@ -20,7 +20,7 @@ from keytrail.investigate import (
 )
 from keytrail.investigate.queries import FIRST_LOOK
 from keytrail.rules import Rule
-from keytrail.search import Pattern, dispatch
+from keytrail.search import Crew, Pattern, dispatch
 from keytrail.service.accounts import approvals, trust
 from keytrail.service.investigations import FIELD
 from keytrail.service.knowledge import knowledge
@@ -86,24 +86,26 @@ def investigate_one(
     known = knowledge(request.settings, accounts)
     loaded = load_rules(request.rule_paths, builtin=request.builtin)
     rules = runnable(loaded)
-    store = archive_store(
-        open_sources(request.sources, request.settings),
-        request.settings,
-        since=request.since,
-        until=request.until,
-        jobs=request.jobs,
-        observe=observe,
-    )
-    named = Selector.any_of((request.id,))
-    store.prepare([*(Want(Selector.kql(query)) for query in FIRST_LOOK), Want(named)])
-    tell(store, report)
-    record = _find(request, rules, store, named)
-    event = Event.of(record.data)
-    change = None if event is None else change_of(event)
-    if change is None:
-        raise _no_change(request.id, record.data)
-    [(_, found)] = investigate([change], store, known)
-    tell(store, report)
+    with Crew() as crew:
+        store = archive_store(
+            open_sources(request.sources, request.settings),
+            request.settings,
+            since=request.since,
+            until=request.until,
+            jobs=request.jobs,
+            observe=observe,
+            crew=crew,
+        )
+        named = Selector.any_of((request.id,))
+        store.prepare([*(Want(Selector.kql(query)) for query in FIRST_LOOK), Want(named)])
+        tell(store, report)
+        record = _find(request, rules, store, named)
+        event = Event.of(record.data)
+        change = None if event is None else change_of(event)
+        if change is None:
+            raise _no_change(request.id, record.data)
+        [(_, found)] = investigate([change], store, known)
+        tell(store, report)
     alert = _alert(record.data, request.id, rules) | {FIELD: found.to_dict()}
     raw = record.raw.decode("utf-8", "replace")
     diff = change_diff(found, known.accounts, change.event.time)
