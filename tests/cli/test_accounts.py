@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from keytrail.settings.accounts import load_accounts
-from keytrail.settings.trust import Accounts, ApprovedAccount
+from keytrail.settings import Accounts, ApprovedAccount, load_accounts
 
 # The fixture of conftest.py: runs commands, makes records and archives.
 Keytrail = Any
@@ -48,6 +47,12 @@ def rows(keytrail: Keytrail, *more: str) -> list[dict[str, Any]]:
     assert result.exit_code == 0
     found: list[dict[str, Any]] = json.loads(result.stdout)
     return found
+
+
+def test_an_account_of_the_organisation_that_is_approved_too_counts_once(keytrail: Keytrail) -> None:
+    write(f'[accounts]\n"{OWNER}" = "management"\n[[approved]]\naccount = "{OWNER}"\nreason = "Needless"\n')
+    result = keytrail("accounts", "list")
+    assert result.stderr == "accounts.toml: 1 account of the organisation, 0 approved\n"
 
 
 def test_the_list_says_who_is_what_at_a_time(keytrail: Keytrail) -> None:

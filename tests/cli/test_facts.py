@@ -15,9 +15,8 @@ from keytrail.cli.facts import (
     EVENT_TABLE,
     alert_facts,
     event_facts,
-    short_actor,
-    short_resource,
 )
+from keytrail.names import short_identity, short_resource
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -139,7 +138,7 @@ def test_who_acted(identity: dict[str, str], others: dict[str, Any], actor: str)
 
 @pytest.mark.parametrize("text", ["", ":", "arn", "arn:", "arn:::::", "arn:aws:iam::1", "/", "user/", "a/b/c"])
 def test_what_is_no_arn_is_taken_as_it_is(text: str) -> None:
-    assert isinstance(short_actor(text), str)
+    assert isinstance(short_identity(text), str)
     assert isinstance(short_resource(text), str)
 
 

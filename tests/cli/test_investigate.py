@@ -80,7 +80,9 @@ def test_an_approved_account_lowers_the_verdict_and_an_approval_that_ended_does_
 ) -> None:
     event = changes["approved-onboarding"]["event_id"]
     asked = ("investigate", event, story, "--format", "json")
-    assert json.loads(keytrail(*asked).stdout)["verdict"] == "review"
+    unknown = keytrail(*asked)
+    assert json.loads(unknown.stdout)["verdict"] == "review"
+    assert "note: no accounts.toml is in force" in unknown.stderr
     assert json.loads(keytrail(*asked, "--trust", "777788889999").stdout)["verdict"] == "expected"
     accounts = tmp_path / "accounts.toml"
     approve = ("accounts", "approve", "777788889999", "--reason", "Partner", "--accounts", accounts)
@@ -144,13 +146,23 @@ def test_ids_that_name_no_change_are_told_what_they_name(
     use = changes["key-opened"]["used_since"][0]
     for asked, code, words in (
         ("0000", 2, "too short"),
-        ("0" * 36, 4, "no event and no alert"),
+        ("0" * 36, 4, f"no event '{'0' * 36}', and no alert about a key policy, in "),
+        ("0" * 5000, 4, f"no event '{'0' * 79}…', and no alert"),
         (refused, 2, "is a PutKeyPolicy that was refused (AccessDenied): it changed nothing"),
         (use, 2, "is a Decrypt: it gives no key a policy"),
     ):
         result = keytrail("investigate", asked, story)
         assert (result.exit_code, result.stdout) == (code, "")
         assert words in result.stderr
+
+
+def test_the_page_is_no_wider_than_the_terminal(keytrail: Keytrail, story: Path, changes: dict[str, Any]) -> None:
+    event = changes["key-opened"]["event_id"]
+    shown = keytrail.terminal("investigate", event, story, "--quiet", "--color", "never", columns=60)
+    assert shown.code == 0
+    head, *parts = shown.text.replace("\r", "").split("\n\n")
+    [why] = [part for part in parts if part.startswith("Why\n")]
+    assert 40 < max(map(len, f"{head}\n{why}".splitlines())) <= 60
 
 
 def test_a_source_that_is_not_there_is_no_answer(keytrail: Keytrail, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import time
@@ -178,6 +179,27 @@ def test_a_reader_that_has_enough_ends_the_run_quietly(keytrail: Keytrail, tmp_p
     assert process.stdout is not None
     assert process.stderr is not None
     assert json.loads(process.stdout.readline())["event"]["kind"] == "event"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 141
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_the_reader_did_not_take_is_not_taken_for_done(
+    keytrail: Keytrail, tmp_path: Path, unbuffered: str
+) -> None:
+    # One line that is more than a pipe holds: a write of which a part is done.
+    archive = keytrail.archive(tmp_path / "a.json", [keytrail.record(1, requestParameters={"x": "x" * 500_000})])
+    process = subprocess.Popen(
+        keytrail.command("query", "event.action: *", archive, "--raw"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert os.read(process.stdout.fileno(), 10)
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=60) == 141

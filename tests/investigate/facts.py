@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from keytrail.investigate.accounts import account_facts
 from keytrail.investigate.change import PolicyChange
+from keytrail.investigate.events import Event
 from keytrail.investigate.findings import findings_of
 from keytrail.investigate.model import (
     Act,
@@ -186,9 +187,10 @@ def judged(
     about: KeyFacts | None = None,
     stake: Capped[DataAtStake] | None = None,
     trust: Accounts = TRUST,
+    remade: Sequence[Event] = (),
 ) -> Judgement:
     """The verdict, with accounts and findings as the sections themselves make them."""
     accounts = account_facts(change, known, trust)
     around, about, stake = around or related(), about or key(), stake or data()
     findings = findings_of(change, known, around, about, stake, accounts, trust=trust)
-    return judge(change, about, known, accounts, stake, by or actor(change), around, covered(), findings, trust)
+    return judge(change, about, known, accounts, stake, by or actor(change), around, covered(), findings, trust, remade)

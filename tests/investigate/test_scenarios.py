@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from keytrail.investigate import Event, change_of, investigate
+from keytrail.store import MemoryStore
 from keytrail.text import for_json
 from tests.investigate.scenarios import load
 
@@ -34,6 +36,20 @@ def test_neither_the_order_of_arrival_nor_a_second_delivery_changes_the_answer(n
         found = told.document(delivered)
 
         assert found | {"as_of": None} == load.document(name) | {"as_of": None}
+
+
+@_EVERY
+def test_a_change_is_told_the_same_alone_and_beside_all_others(name: str) -> None:
+    told = load.scenario(name)
+    events = (event for data in told.records if (event := Event.of(data)) is not None)
+    changes = [change for event in events if (change := change_of(event)) is not None]
+
+    found = {
+        change.event.id: one.to_dict()
+        for change, one in investigate(changes, MemoryStore(told.records), told.knowledge)
+    }
+
+    assert found[told.event_id] == load.document(name)
 
 
 @_EVERY

@@ -117,9 +117,13 @@ def test_a_use_counts_when_only_the_policy_after_allows_it() -> None:
     assert not one.also_before
 
 
-def test_a_use_in_the_second_of_the_change_or_by_somebody_who_gained_nothing_does_not_count() -> None:
+def test_a_use_in_the_second_of_the_change_counts_since_the_policy_before_did_not_allow_it() -> None:
+    found = uses(DEFAULT, OPENED, [root_arn(OUTSIDE)], use("10:00", outsider()), use("09:59:59", outsider()))
+    assert counts(found) == {(root_arn(OUTSIDE), "kms:Decrypt"): (1, 0)}
+
+
+def test_a_use_by_somebody_who_gained_nothing_does_not_count() -> None:
     second = "888877776666"
-    assert uses(DEFAULT, OPENED, [root_arn(OUTSIDE)], use("10:00", outsider())) == ()
     both = policy(allow(root_arn(OUTSIDE)), allow(root_arn(second)))
     assert uses(DEFAULT, both, [root_arn(OUTSIDE)], use("10:30", outsider(second))) == ()
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from keytrail.investigate.investigator import Knowledge, investigate
-from keytrail.investigate.model import Act, Capped, Fact, Judgement, PolicyVersion, Seen
+from keytrail.investigate.model import Act, Capped, Fact, Judgement, PolicyVersion, PrincipalActivity, Seen
 from keytrail.investigate.signals import SIGNALS
 from keytrail.investigate.verdict import MALICIOUS_FROM, REVIEW_FROM
 from keytrail.policy import KeyPolicy, Severity
@@ -199,6 +199,23 @@ def given_to_itself() -> Judgement:
     return plain(ROOT, records.allow(records.role_arn("Admin")))
 
 
+def made_anew() -> Judgement:
+    """The same policy again, after the role that it names was deleted and made anew."""
+    role = records.event(records.iam("CreateRole", "11:00", ADMIN, {"roleName": "App"}))
+    change = changed(ROOT, USE_APP)
+    return judged(change, compared(change, version([ROOT, USE_APP])), remade=[role])
+
+
+def assumed_from(account: str) -> Judgement:
+    role = PrincipalActivity(APP, assumed_by_accounts=(account,))
+    return plain(ROOT, USE_APP, around=replace(related(), principals=Capped((role,), 1)))
+
+
+def held_to_ransom(*exempt: str) -> Judgement:
+    deny = records.allow("*", ["kms:Decrypt"], {"ArnNotLike": {"aws:PrincipalArn": list(exempt)}}, Effect="Deny")
+    return plain(ROOT, USE_APP, deny, before=(ROOT, USE_APP))
+
+
 STORIES: Mapping[str, tuple[Callable[[], Judgement], str, set[str]]] = {
     "a role of the own account": (expected_own_role, "expected", {"own_accounts_only", "known_actor"}),
     "infrastructure code": (by_infrastructure_code, "expected", {"infrastructure_code"}),
@@ -226,6 +243,13 @@ STORIES: Mapping[str, tuple[Callable[[], Judgement], str, set[str]]] = {
     "a lock-out for ransom": (locked_out, "malicious", {"locked_out", "takeover", "lockout_check_bypassed"}),
     "a lock-out by mistake": (locked_out_by_mistake, "review", {"locked_out"}),
     "an administrator who helps himself": (given_to_itself, "review", {"self_grant"}),
+    "a role of that name, but another": (made_anew, "review", {"principal_remade"}),
+    "a role that strangers act as": (lambda: assumed_from(records.OUTSIDE), "review", {"assumed_from_outside"}),
+    "a role that a partner acts as": (lambda: assumed_from(PARTNER), "expected", {"own_accounts_only"}),
+    "data held to ransom": (lambda: held_to_ransom(records.role_arn("Admin")), "review", {"no_longer_readable"}),
+    "one role less may decrypt": (
+        lambda: held_to_ransom(records.role_arn("Admin"), APP), "expected", {"nothing_gained"}
+    ),
     "nothing known of before": (before_unknown, "review", {"before_unknown"}),
     "an account nobody approved, perhaps of old": (
         outside_since_nobody_knows_when, "review", {"outside_perhaps", "used_perhaps", "before_unknown"}

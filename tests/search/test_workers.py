@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +168,18 @@ def test_a_crew_serves_other_plans_and_replaces_who_dies(monkeypatch: pytest.Mon
         assert ids(list(run(misses, SMALL, crew=crew))) == [f"Miss-{n}" for n in range(20)]
 
 
+def test_a_run_that_was_left_does_not_keep_a_crew_from_the_next_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_ALONE_SECONDS", 0.0)
+    misses = replace(plan(Numbered(20)), patterns=(Pattern("p", "event.action: Miss"),))
+    with Crew() as crew:
+        crew.start(plan(Numbered(1)), 2).ready()
+        for _ in range(2):
+            left = run(plan(Numbered(500)), Sizes(jobs=2, batch_objects=50), crew=crew)
+            next(left)
+            left.close()  # type: ignore[attr-defined]
+            assert ids(list(run(misses, SMALL, crew=crew))) == [f"Miss-{n}" for n in range(20)]
+
+
 def test_a_query_that_does_not_compile_is_told_before_anything_is_read() -> None:
     bad = Plan(patterns=(Pattern("p", "event.action: ("),), now=NOW, sources=(Numbered(1, deadly=frozenset({"0"})),))
     with pytest.raises(QuerySyntaxError):
@@ -186,3 +202,12 @@ def test_leaving_early_stops_the_workers() -> None:
         next(results)
         results.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers forked from a server")
+def test_an_interrupt_of_all_processes_does_not_reach_the_server_of_the_workers() -> None:
+    with Pool(Plan((), NOW, ()), 1) as pool:
+        pool.ready()
+        server = multiprocessing.forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{server}/status").read_text().splitlines())
+        assert int(status["SigBlk"], 16) >> (signal.SIGINT - 1) & 1

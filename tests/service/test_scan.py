@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -121,6 +122,15 @@ def test_progress_counts_up_to_all_objects(archive: Path) -> None:
     assert [one.objects_done for one in seen] == sorted(one.objects_done for one in seen)
     assert (seen[-1].objects_done, seen[-1].alerts) == (3, 3)
     assert seen[-1].bytes_done == sum(path.stat().st_size for path in archive.iterdir())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_room_that_cannot_be_loaded_is_told_where_it_is_needed(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keytrail.service.knowledge", None)
+    with pytest.raises(ImportError, match="knowledge"):
+        scan(flagship(archive))
 
 
 def rule(**more: object) -> dict[str, object]:

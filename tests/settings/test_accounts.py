@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keytrail.errors import SettingsError
-from keytrail.settings.accounts import accounts_problems, load_accounts, read_accounts
-from keytrail.settings.accounts_edit import approve, revoke
-from keytrail.settings.trust import Accounts, ApprovedAccount
+from keytrail.settings import (
+    Accounts,
+    ApprovedAccount,
+    accounts_problems,
+    approve_account,
+    load_accounts,
+    revoke_account,
+)
+from keytrail.settings.accounts import read_accounts
 
 OWNER, OTHER, PARTNER, THIRD = "111122223333", "222233334444", "777788889999", "012345678901"
 
@@ -194,7 +200,7 @@ def changed(file: Path) -> tuple[list[str], list[str]]:
 
 
 def test_an_approval_is_added_and_nothing_else_changes(file: Path) -> None:
-    edit = approve(file, "999988887777", 'New "one"', date(2026, 12, 31), name="n")
+    edit = approve_account(file, "999988887777", 'New "one"', date(2026, 12, 31), name="n")
     assert (edit.before, edit.created) == (None, False)
     assert edit.after == ApprovedAccount("999988887777", 'New "one"', instant(2027, 1, 1), "n")
     assert load_accounts(file).approved[-1] == edit.after
@@ -212,7 +218,7 @@ def test_an_approval_is_added_and_nothing_else_changes(file: Path) -> None:
 
 
 def test_a_renewal_changes_its_lines_and_keeps_their_comments(file: Path) -> None:
-    edit = approve(file, PARTNER, "Renewed", date(2028, 4, 6))
+    edit = approve_account(file, PARTNER, "Renewed", date(2028, 4, 6))
     assert edit.before == ApprovedAccount(PARTNER, "Partner", instant(2027, 4, 7), "exchange")
     assert edit.after == ApprovedAccount(PARTNER, "Renewed", instant(2028, 4, 7), "exchange"), "the name is kept"
     assert changed(file) == (
@@ -222,17 +228,17 @@ def test_a_renewal_changes_its_lines_and_keeps_their_comments(file: Path) -> Non
 
 
 def test_an_end_is_put_to_its_approval_or_taken_from_it(file: Path) -> None:
-    approve(file, THIRD, "Audit", instant(2027, 1, 1, 12))
+    approve_account(file, THIRD, "Audit", instant(2027, 1, 1, 12))
     assert changed(file) == ([], ["expires = 2027-01-01T12:00:00Z"])
     assert 'reason = "Audit"\nexpires = 2027-01-01T12:00:00Z\n' in file.read_text()
-    approve(file, THIRD, "Audit", None)
+    approve_account(file, THIRD, "Audit", None)
     assert file.read_text() == FILE
 
 
 def test_revoking_takes_out_the_approval_alone(file: Path) -> None:
-    assert revoke(file, THIRD).before == ApprovedAccount(THIRD, "Audit")
+    assert revoke_account(file, THIRD).before == ApprovedAccount(THIRD, "Audit")
     assert [line for line in changed(file)[0] if line] == ["[[approved]]", f"account = '{THIRD}'", 'reason = "Audit"']
-    edit = revoke(file, PARTNER)
+    edit = revoke_account(file, PARTNER)
     assert (edit.after, load_accounts(file).approved) == (None, ())
     for comment in ("# Trust of", "# of the organisation", "# The exchange", "# The auditors", "# the end"):
         assert comment in file.read_text()
@@ -241,13 +247,13 @@ def test_revoking_takes_out_the_approval_alone(file: Path) -> None:
 
 def test_what_cannot_be_approved_or_revoked_changes_nothing(file: Path) -> None:
     for what, act in (
-        ("is of the organisation and needs no approval", lambda: approve(file, OWNER, "x", None)),
-        ("is no account id", lambda: approve(file, "12", "x", None)),
-        ("needs a reason", lambda: approve(file, PARTNER, "  ", None)),
-        ("longer than", lambda: approve(file, PARTNER, "x" * 1001, None)),
-        ("not UTF-8", lambda: approve(file, PARTNER, "\udcff", None)),
-        (r"is not approved \(it is of the organisation\)", lambda: revoke(file, OWNER)),
-        ("is not approved", lambda: revoke(file, "999988887777")),
+        ("is of the organisation and needs no approval", lambda: approve_account(file, OWNER, "x", None)),
+        ("is no account id", lambda: approve_account(file, "12", "x", None)),
+        ("needs a reason", lambda: approve_account(file, PARTNER, "  ", None)),
+        ("longer than", lambda: approve_account(file, PARTNER, "x" * 1001, None)),
+        ("not UTF-8", lambda: approve_account(file, PARTNER, "\udcff", None)),
+        (r"is not approved \(it is of the organisation\)", lambda: revoke_account(file, OWNER)),
+        ("is not approved", lambda: revoke_account(file, "999988887777")),
     ):
         with pytest.raises(SettingsError, match=what):
             act()
@@ -257,18 +263,18 @@ def test_what_cannot_be_approved_or_revoked_changes_nothing(file: Path) -> None:
 def test_a_file_with_an_error_is_not_edited(file: Path) -> None:
     file.write_text(FILE + "resaon = 'x'\n")
     with pytest.raises(SettingsError, match="no key is called resaon"):
-        approve(file, PARTNER, "x", None)
+        approve_account(file, PARTNER, "x", None)
     assert file.read_text() == FILE + "resaon = 'x'\n"
 
 
 def test_a_file_is_created_where_there_is_none_but_not_to_revoke(tmp_path: Path) -> None:
     path = tmp_path / "new.toml"
     with pytest.raises(SettingsError, match="no such file"):
-        revoke(path, PARTNER)
-    assert approve(path, PARTNER, "x", None).created
+        revoke_account(path, PARTNER)
+    assert approve_account(path, PARTNER, "x", None).created
     assert load_accounts(path) == Accounts(approved=(ApprovedAccount(PARTNER, "x"),))
     with pytest.raises(SettingsError, match="cannot be written"):
-        approve(tmp_path / "absent" / "new.toml", PARTNER, "x", None)
+        approve_account(tmp_path / "absent" / "new.toml", PARTNER, "x", None)
 
 
 @pytest.mark.parametrize(
@@ -292,13 +298,13 @@ def test_however_the_file_is_written_approving_and_revoking_change_one_account(t
     path.write_bytes(text.encode())
     before = load_accounts(path)
     others = {one for one in before.approved if one.account != PARTNER}
-    approve(path, PARTNER, "new", date(2027, 4, 6), name="n")
+    approve_account(path, PARTNER, "new", date(2027, 4, 6), name="n")
     after = load_accounts(path)
     assert set(after.approved) == others | {ApprovedAccount(PARTNER, "new", instant(2027, 4, 7), "n")}
-    revoke(path, PARTNER)
+    revoke_account(path, PARTNER)
     for account in sorted(one.account for one in others):
         assert set(load_accounts(path).approved) == others
-        revoke(path, account)
+        revoke_account(path, account)
         others = {one for one in others if one.account != account}
     assert load_accounts(path) == Accounts(before.organisation, before.names)
     for comment in ("# with a mark", "# one line", "# of the organisation"):
@@ -309,7 +315,7 @@ def test_however_the_file_is_written_approving_and_revoking_change_one_account(t
 def test_any_reason_is_kept_as_it_is(tmp_path_factory: pytest.TempPathFactory, reason: str) -> None:
     path = tmp_path_factory.mktemp("reason") / "accounts.toml"
     end = datetime(2027, 4, 6, 12, tzinfo=timezone(timedelta(hours=2)))
-    approve(path, PARTNER, reason, end)
+    approve_account(path, PARTNER, reason, end)
     assert load_accounts(path).approved == (ApprovedAccount(PARTNER, reason, instant(2027, 4, 6, 10)),)
 
 
@@ -317,7 +323,7 @@ def test_the_mode_and_a_link_are_kept_and_nothing_is_left_behind(file: Path) -> 
     file.chmod(0o640)
     link = file.with_name("link.toml")
     link.symlink_to(file.name)
-    approve(link, PARTNER, "x", None)
+    approve_account(link, PARTNER, "x", None)
     assert link.is_symlink()
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert sorted(os.listdir(file.parent)) == ["accounts.toml", "link.toml"]

@@ -184,6 +184,13 @@ def test_a_bad_list_in_a_variable_is_a_settings_error(monkeypatch: pytest.Monkey
         load_settings()
 
 
+def test_a_variable_that_names_no_setting_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYTRAIL_INVESTIGATE__ENABLE", "true")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert caught.value.advice == "Did you mean KEYTRAIL_INVESTIGATE__ENABLED?"
+
+
 def test_a_wrong_flag_says_so() -> None:
     with pytest.raises(SettingsError, match=r"command line: scan\.jobs: -1 is not allowed"):
         load_settings(overrides={"scan.jobs": -1})

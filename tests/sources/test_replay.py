@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from keytrail.errors import ObjectError
+from keytrail.errors import ObjectError, SourceError
 from keytrail.sources import ReplaySource, Skipped, SourceObject, SourceSettings, TimeWindow
 from keytrail.sources.files import StreamSource
 
@@ -45,7 +45,7 @@ class Full:
     def seek(self, at: int) -> int:
         return at
 
-    def truncate(self) -> None:
+    def truncate(self, size: int) -> None:
         pass
 
 
@@ -67,6 +67,49 @@ def test_without_room_for_a_copy_the_first_reading_is_whole_and_the_second_says_
     assert read_all(source) == {"a": b"onetwo", "b": b""}
     with pytest.raises(ObjectError, match="no room to keep a copy"):
         read_all(source)
+
+
+def test_without_a_folder_for_temporary_files_the_first_reading_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(**_: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", nowhere)
+    source = ReplaySource(Once())
+    assert read_all(source) == {"a": b"onetwo", "b": b""}
+    with pytest.raises(ObjectError, match="no room to keep a copy"):
+        read_all(source)
+
+
+def test_after_a_listing_and_a_reading_that_were_left_all_objects_are_there_once_and_whole() -> None:
+    inner = Once(content={"a": [b"one", b"two"], "b": [b"three"], "c": [b"four"]})
+    listed = list(inner.objects(TimeWindow()))
+    inner.objects = lambda window: iter(listed)  # type: ignore[method-assign]
+    source = ReplaySource(inner)
+    items = source.objects(TimeWindow())
+    assert b"".join(source.read(next(items).key)) == b"onetwo"
+    items.close()  # type: ignore[attr-defined]
+    whole = {"a": b"onetwo", "b": b"three", "c": b"four"}
+    assert read_all(source) == whole  # the copy of a is read before b is copied
+    assert [item.key for item in source.objects(TimeWindow())] == ["a", "b", "c"]
+    assert read_all(source) == whole
+
+
+def test_a_listing_that_failed_fails_again_without_asking_again() -> None:
+    asked = []
+
+    class Failing(Once):
+        def objects(self, window: TimeWindow) -> Iterator[SourceObject]:
+            asked.append(window)
+            yield from super().objects(window)
+            raise SourceError("the listing stops here")
+
+    source = ReplaySource(Failing())
+    for _ in range(2):
+        items = source.objects(TimeWindow())
+        assert [b"".join(source.read(next(items).key)) for _ in "ab"] == [b"onetwo", b""]
+        with pytest.raises(SourceError, match="stops here"):
+            next(items)
+    assert len(asked) == 1
 
 
 def test_worker_processes_get_the_source_itself() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from keytrail.cloudtrail import Json, ReadLimits
 from keytrail.errors import InputError, SourceError
 from keytrail.search import Result, Sizes, workers
-from keytrail.sources import SourceSettings, open_source
+from keytrail.sources import SourceObject, SourceSettings, TimeWindow, open_source
+from keytrail.sources.files import FileSource
 from keytrail.store import ArchiveStore, Damage, EventStore, Interval, MemoryStore, Selector, Sighting, Want
 from tests.store.records import (
     ACCOUNT,
@@ -138,6 +140,27 @@ def test_a_source_that_cannot_be_reached_is_a_failure_and_damage_of_unknown_plac
     assert [type(one) for one in store.failures] == [SourceError]
     assert [one.account for one in store.coverage().damage_of(OTHER, REGION)] == [""]
     assert len(store.after(0, 99).records) == 12
+
+
+def test_a_source_that_is_lost_half_way_leaves_damage_behind_what_was_found(tmp_path: Path) -> None:
+    class Lost(FileSource):
+        def objects(self, window: TimeWindow) -> Iterator[SourceObject]:
+            yield from islice(super().objects(window), 3)
+            raise SourceError("the connection is gone")
+
+    write_objects(tmp_path, DAY)
+    store = ArchiveStore([Lost(str(tmp_path), SourceSettings(), str(tmp_path))])
+    store.prepare([Want(Selector.any_of((KEY,)))])
+    assert store.count(Selector.any_of((KEY,))) == 6
+    assert [str(one) for one in store.failures] == ["the connection is gone"]
+    assert Damage("the connection is gone") in store.coverage().damage
+
+
+def test_large_records_come_whole_each_time(tmp_path: Path) -> None:
+    large = event("e1", at(1), requestParameters={"keyId": KEY, "more": "x" * 100_000})
+    store = archive(write_objects(tmp_path, [large]))
+    for _ in range(2):
+        assert [one.data for one in store.find(Selector.any_of((KEY,)))] == [large]
 
 
 def test_an_objects_coverage_does_not_rest_on_times_in_parameters(tmp_path: Path) -> None:

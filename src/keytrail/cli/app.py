@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
+import sys
 from typing import Annotated
 
 import typer
 
-from keytrail.cli import colour, exits
+from keytrail.cli import colour, exits, messages
 from keytrail.cli.commands import accounts, config, investigate, policy, query, rules, scan, simulate
 from keytrail.cli.running import DEBUG, Commands
+from keytrail.errors import KeytrailError
 
 # Rich in help and errors would take a third of the time that --help may take; it is loaded where it draws.
 app = typer.Typer(
@@ -99,4 +102,18 @@ def main() -> None:
     """Run the command that the process was started with, and exit."""
     # Records are trees, of which nothing is left over in circles: looking for these costs a tenth of an investigation.
     gc.set_threshold(100_000, 20, 20)
-    app(prog_name="keytrail")
+    _buffer_stdout()
+    try:
+        app(prog_name="keytrail")
+    except KeyboardInterrupt:  # Before the command began; what comes later is told by `Commands`.
+        messages.error(KeytrailError("interrupted"))
+        sys.exit(exits.ExitCode.INTERRUPTED)
+
+
+def _buffer_stdout() -> None:
+    """Give stdout a buffer if it has none (PYTHONUNBUFFERED): Python loses what a full disk takes only a part of."""
+    stdout = sys.stdout
+    if isinstance(getattr(stdout, "buffer", None), io.RawIOBase):
+        sys.stdout = open(  # noqa: SIM115 - it lives as long as the process
+            stdout.fileno(), "w", buffering=1, encoding=stdout.encoding, errors=stdout.errors, closefd=False
+        )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from keytrail.cli.table import Column
+from keytrail.names import short_identity, short_resource
 
 Json = Mapping[str, object]
 Facts = dict[str, str]
@@ -32,7 +32,7 @@ ALERT_TABLE = (
     Column("clock", "TIME (UTC)", usual=19, rigid=True),
     Column("severity", "SEVERITY", usual=8, rigid=True, styled=True),
     Column("verdict", "VERDICT", usual=9, rigid=True, styled=True),
-    Column("rule", "RULE", usual=30, share=20),
+    Column("rule", "RULE", usual=30, share=20, middle=True),
     Column("key", "KEY / RESOURCE", usual=36, share=9),
     Column("actor", "WHO", usual=24, share=14, middle=True),
     Column("origin", "FROM", usual=15, share=24),
@@ -43,8 +43,6 @@ VERDICTS = {"malicious": "malicious", "review": "review", "expected": "expected"
 
 # Where a request names what it acts on, when the event lists no resources.
 _TARGETS = ("keyId", "aliasName", "secretId", "bucketName", "functionName", "roleName", "userName", "groupName", "name")
-
-_PERMISSION_SET = re.compile(r"^AWSReservedSSO_(.+)_[0-9a-f]{16}/")
 
 
 def event_facts(document: Json) -> Facts:
@@ -94,7 +92,9 @@ def alert_facts(alert: Json) -> Facts:
 def _investigation_facts(found: object) -> Facts:
     told = found if isinstance(found, Mapping) else {}
     verdict = _text(told.get("verdict"))
+    aliases = [_text(one.get("name")) for one in _objects(value_at(told, "key.aliases")) if one.get("current") is True]
     return {
+        **({"key": aliases[-1]} if aliases else {}),  # what people know the key by
         "verdict": VERDICTS.get(verdict, verdict),
         "score": _text(told.get("score")),
         "summary": _text(told.get("summary")),
@@ -129,35 +129,6 @@ def text_at(document: Json, name: str) -> str:
     return _text(value_at(document, name))
 
 
-def short_resource(resource: str) -> str:
-    """Return the part of an ARN that a person tells resources by; anything else as it is.
-
-    >>> short_resource("arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
-    '1234abcd-12ab-34cd-56ef-1234567890ab'
-    >>> short_resource("arn:aws:kms:eu-west-1:111122223333:alias/orders"), short_resource("alias/orders")
-    ('alias/orders', 'alias/orders')
-    """
-    parts = resource.split(":", 5)
-    return (parts[5] if parts[0] == "arn" and len(parts) == 6 else resource).removeprefix("key/")
-
-
-def short_actor(arn: str) -> str:
-    """Return the name in the ARN of an identity; a role's session follows it, and tells whose it is.
-
-    >>> short_actor("arn:aws:sts::111122223333:assumed-role/Admin/mallory")
-    'Admin/mallory'
-    >>> short_actor("arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/eve@example.com")
-    'Admin/eve@example.com'
-    >>> short_actor("arn:aws:iam::111122223333:user/team/alice"), short_actor("arn:aws:iam::111122223333:root")
-    ('alice', 'root')
-    """
-    kind, _, name = arn.split(":", 5)[-1].partition("/")
-    if kind in ("user", "role"):
-        return name.rpartition("/")[2]
-    # IAM Identity Center puts the name of a permission set between these.
-    return _PERMISSION_SET.sub(r"\1/", name or kind, count=1)
-
-
 def attack_ids(threat: object) -> Iterator[str]:
     """Yield the ids of ATT&CK techniques of a rule's `threat`, the most precise ones, each once.
 
@@ -176,7 +147,7 @@ def attack_ids(threat: object) -> Iterator[str]:
 
 def _actor(document: Json) -> str:
     if arn := text_at(document, "aws.cloudtrail.user_identity.arn"):
-        return short_actor(arn)
+        return short_identity(arn)
     names = ("service.name", "aws.cloudtrail.user_identity.invoked_by", "user.name", "user.id")
     return next((name for name in (text_at(document, name) for name in names) if name), "")
 

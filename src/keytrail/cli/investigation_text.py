@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
-from keytrail.cli.facts import VERDICTS, short_actor
+from keytrail.cli.facts import VERDICTS
 from keytrail.cli.numbers import count, duration
 from keytrail.cli.policy_json import statements_diff
 from keytrail.cli.policy_text import change_sections, field, findings_lines, section, wrapped
+from keytrail.names import short_identity
 
 if TYPE_CHECKING:
     from keytrail.investigate import (
@@ -112,7 +113,7 @@ def _data(found: Investigation) -> Iterator[str]:
         head = f"{one.service} {one.kind}  {one.resource}"
         yield from wrapped(head, first="  ", rest="      ")
         used = f"{count(one.count, 'use')}, {_clock(one.first)} to {_clock(one.last)}{basis}"
-        by = ", ".join(short_actor(name) for name in one.principals.items[:3])
+        by = ", ".join(short_identity(name) for name in one.principals.items[:3])
         yield from wrapped(
             f"{used}, by {by}{_and_more(one.principals.total, 3)}" if by else used, first="      ", rest="      "
         )
@@ -182,7 +183,7 @@ def _grant(grant: Grant, what: str) -> Iterator[str]:
 
 def _act(act: Act) -> Iterator[str]:
     yield from wrapped(
-        f"{_clock(act.time)}  {short_actor(act.who)} {act.sentence}  ({act.event_id})", first="    ", rest="        "
+        f"{_clock(act.time)}  {short_identity(act.who)} {act.sentence}  ({act.event_id})", first="    ", rest="        "
     )
 
 
@@ -203,7 +204,7 @@ def _timeline(found: Investigation, colour: bool) -> Iterator[str]:
 def _line(entry: TimelineEntry, colour: bool) -> Iterator[str]:
     mark = {"change": "*", "attempt": "!", "access": ">", "data": ">"}.get(entry.lane, " ")
     times = f" ({entry.count:,} times)" if entry.count > 1 else ""
-    text = f"{_clock(entry.time)} {mark} {short_actor(entry.who)} {entry.sentence}{times}  {entry.event_id}"
+    text = f"{_clock(entry.time)} {mark} {short_identity(entry.who)} {entry.sentence}{times}  {entry.event_id}"
     style = "header" if entry.lane == "change" else "failure" if entry.failed else ""
     yield from (paint(line, style, on=colour) for line in wrapped(text, first="  ", rest=" " * 24))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from keytrail.cli import policy_words as words
 from keytrail.cli.colour import paint
 from keytrail.cli.numbers import count
+from keytrail.cli.output import terminal_width
 from keytrail.cli.policy_json import statements_diff
 from keytrail.text import for_terminal
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from keytrail.service.policy_diff import PolicyDiff
 
 WIDTH = 110
+_NARROWEST = 40
 SHOWN = 12
 """Gains, and losses, that are shown one by one."""
 _LABEL = 10
@@ -254,7 +257,7 @@ def _change(group: Group, found: PolicyDiff, *, gained: bool) -> Iterator[str]:
     elif one.needs_iam:
         yield from field("needs", "IAM of the caller's account to allow it as well")
     if one.witness is not None:
-        yield from field("example", _example(one.witness, found, gained=gained))
+        yield from field("example", _example(one.witness, found))
 
 
 def _actions(actions: Sequence[str]) -> str:
@@ -268,7 +271,7 @@ def _actions(actions: Sequence[str]) -> str:
     return ", ".join(words.some([action.name.removeprefix("kms:") for action in ordered], 15))
 
 
-def _example(request: Request, found: PolicyDiff, *, gained: bool) -> str:
+def _example(request: Request, found: PolicyDiff) -> str:
     """The witness in words, with what both policies answer to it."""
     said = words.request_words(request)
     before, after = (_answer(version.policy, request, found.account) for version in (found.before, found.after))
@@ -335,8 +338,9 @@ def field(name: str, value: str, *, indent: int = 6) -> list[str]:
 
 
 def wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
-    """Return text, made safe, in lines of at most WIDTH unless a word is longer."""
+    """Return text, made safe, in lines of at most WIDTH, and of the terminal, unless a word is longer."""
+    width = max(min(WIDTH, terminal_width(sys.stdout) or WIDTH), _NARROWEST)
     return textwrap.wrap(
-        for_terminal(text), WIDTH, initial_indent=first, subsequent_indent=rest,
+        for_terminal(text), width, initial_indent=first, subsequent_indent=rest,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip

@@ -23,7 +23,7 @@ def describe(progress: Progress) -> str:
     rate = f"{size(progress.bytes_done / progress.elapsed_seconds)}/s" if progress.elapsed_seconds > 0 else ""
     alerts = count(progress.alerts, "alert") if progress.alerts else ""
     current = for_terminal(shorten(progress.current.rpartition("/")[2], 40))
-    return "  ".join(part for part in (files, volume, rate, alerts, current) if part)
+    return "  ".join(part for part in (progress.phase, files, volume, rate, alerts, current) if part)
 
 
 def fraction(progress: Progress) -> tuple[int, int | None]:

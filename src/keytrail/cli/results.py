@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keytrail.service.investigate import Investigated
     from keytrail.service.requests import Found, ScanResult
 
+_NARROW = 100  # Cells; in fewer the address gives way to what is more telling.
 _INDENT = " " * 21  # Below the rule and what follows: behind the time.
 
 
@@ -46,8 +47,10 @@ def write_alerts(
     The table has the verdicts of investigations, and below each alert that has one what it found, in one line.
     """
     if form is AlertFormat.TABLE:
-        columns = [column for column in ALERT_TABLE if investigated or column.key != "verdict"]
-        for line in _alert_lines(map(alert_facts, alerts), columns, terminal_width(out), colour=colour):
+        available = terminal_width(out)
+        left_out = {"" if investigated else "verdict", "origin" if available and available < _NARROW else ""}
+        columns = [column for column in ALERT_TABLE if column.key not in left_out]
+        for line in _alert_lines(map(alert_facts, alerts), columns, available, colour=colour):
             out.write(line + "\n")
     elif form is AlertFormat.CSV:
         write_csv(map(alert_facts, alerts), ALERT_COLUMNS, out)

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from keytrail.cli import messages
 from keytrail.cli.exits import ExitCode, code_of
-from keytrail.errors import KeytrailError
+from keytrail.errors import KeytrailError, OutputError
 from keytrail.text import for_terminal
 
 DEBUG = "KEYTRAIL_DEBUG"
@@ -39,6 +39,8 @@ class Commands(TyperGroup):
         except KeytrailError as error:
             messages.error(error)
             _trace()
+            if isinstance(error, OutputError):
+                _close_stdout()
             raise typer.Exit(code_of(error)) from error
         except BrokenPipeError as error:
             _close_stdout()
@@ -71,7 +73,7 @@ def _trace() -> None:
 
 
 def _close_stdout() -> None:
-    """Point stdout nowhere, or the interpreter complains about the closed pipe when it flushes at its end."""
+    """Point stdout nowhere, or the interpreter complains about a closed pipe or a full disk when it ends."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

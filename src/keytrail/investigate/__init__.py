@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keytrail.investigate.change import PolicyChange, change_of
-    from keytrail.investigate.events import Event
-    from keytrail.investigate.history import Snapshot
+    from keytrail.investigate.change import KeyName, PolicyChange, change_of
+    from keytrail.investigate.compare import facts_of
+    from keytrail.investigate.events import Event, events_of
+    from keytrail.investigate.history import Snapshot, history_of
     from keytrail.investigate.inventory import Inventory
     from keytrail.investigate.investigator import POLICY_EVENTS, Knowledge, investigate
     from keytrail.investigate.limits import Limits
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
         TimelineEntry,
         Usage,
     )
+    from keytrail.investigate.queries import CHANGES, CHANGES_QUERY, FIRST_LOOK
 
 _HOMES = {
-    "change": ("PolicyChange", "change_of"),
-    "events": ("Event",),
-    "history": ("Snapshot",),
+    "change": ("KeyName", "PolicyChange", "change_of"),
+    "compare": ("facts_of",),
+    "events": ("Event", "events_of"),
+    "history": ("Snapshot", "history_of"),
     "inventory": ("Inventory",),
     "investigator": ("POLICY_EVENTS", "Knowledge", "investigate"),
     "limits": ("Limits",),
@@ -40,9 +43,13 @@ _HOMES = {
         "VERDICTS", "AccountFact", "Act", "Actor", "Capped", "DataAtStake", "Grant", "Investigation", "InventoryEntry",
         "PolicyVersion", "Seen", "TimelineEntry", "Usage",
     ),
+    "queries": ("CHANGES", "CHANGES_QUERY", "FIRST_LOOK"),
 }  # fmt: skip
 
 __all__ = [
+    "CHANGES",
+    "CHANGES_QUERY",
+    "FIRST_LOOK",
     "POLICY_EVENTS",
     "VERDICTS",
     "AccountFact",
@@ -55,6 +62,7 @@ __all__ = [
     "Inventory",
     "InventoryEntry",
     "Investigation",
+    "KeyName",
     "Knowledge",
     "Limits",
     "PolicyChange",
@@ -64,6 +72,9 @@ __all__ = [
     "TimelineEntry",
     "Usage",
     "change_of",
+    "events_of",
+    "facts_of",
+    "history_of",
     "investigate",
 ]
 

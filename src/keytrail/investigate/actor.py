@@ -13,8 +13,9 @@ from keytrail.cloudtrail import event_time
 from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange, change_of
+from keytrail.investigate.deeds import SUSPICIOUS
 from keytrail.investigate.events import Event, member, text
-from keytrail.investigate.limits import Limits
+from keytrail.investigate.limits import Limits, later
 from keytrail.investigate.model import Act, ActKind, Actor, Capped, Seen
 from keytrail.store import EventStore, Selector, Sighting, StoredRecord, Want
 
@@ -38,7 +39,7 @@ def actor_wants(change: PolicyChange, limits: Limits) -> tuple[Want, ...]:
     if event.access_key:
         found.append(Want(Selector.any_of((event.access_key,))))
     if name := _name(event):
-        found.append(Want(Selector.any_of((name,)), *_window(event, limits)))
+        found.append(Want(Selector.any_of((name,)), *limits.window(event.time)))
     return tuple(found)
 
 
@@ -50,12 +51,12 @@ def address_wants(change: PolicyChange, store: EventStore, limits: Limits) -> tu
     event = change.event
     if not _is_new(event, store, limits):
         return ()
-    return (Want(Selector.any_of((_address(event),)), *_window(event, limits)),)
+    return (Want(Selector.any_of((_address(event),)), *limits.window(event.time)),)
 
 
 def actor_sightings(change: PolicyChange, limits: Limits) -> tuple[Sighting, ...]:
     """The actor's address and agent in the key's account, earlier than the hours around the change."""
-    event, (since, _) = change.event, _window(change.event, limits)
+    event, (since, _) = change.event, limits.window(change.event.time)
     found = []
     if _address(event):
         found.append(_of_address(event, limits))
@@ -124,7 +125,7 @@ class _Around:
 
     @classmethod
     def of(cls, event: Event, store: EventStore, limits: Limits) -> _Around:
-        since, until = _window(event, limits)
+        since, until = limits.window(event.time)
         found: list[Event] = []
         first = None
         if event.access_key:
@@ -156,7 +157,7 @@ class _Earlier:
     @property
     def unless_unknown(self) -> bool | None:
         """The answer when nothing was found."""
-        far = self.since - (self.change.event.time - self.since)
+        far = later(self.since, self.since - self.change.event.time)
         return False if self.seen_since is not None and self.seen_since <= far else None
 
     def on_key(self, same: Callable[[Event | Call], bool]) -> bool | None:
@@ -173,12 +174,8 @@ class _Earlier:
         return self.change.creates or any(one and one.creates and one.key == self.change.key for one in made)
 
 
-def _window(event: Event, limits: Limits) -> tuple[datetime, datetime]:
-    return event.time - limits.around, event.time + limits.around
-
-
 def _of_address(event: Event, limits: Limits) -> Sighting:
-    return Sighting(("sourceIPAddress",), _address(event), event.account, _window(event, limits)[0])
+    return Sighting(("sourceIPAddress",), _address(event), event.account, limits.window(event.time)[0])
 
 
 def _is_new(event: Event, store: EventStore, limits: Limits) -> bool:
@@ -311,14 +308,20 @@ def _credentials(event: Event) -> set[str]:
 def _most_telling(acts: list[Act], others: frozenset[str], most: int) -> tuple[Act, ...]:
     """At most `most` acts, by time: one of each sort before the second of any, and what changes something first.
 
-    A thousand uses of a key are one sort; two policies attached are two.
+    A thousand uses of a key are one sort; two policies attached are two. The first of each name that a verdict looks
+    for (`deeds.SUSPICIOUS`) comes before all: no flood of other acts hides it.
     """
+    grave = frozenset().union(*SUSPICIOUS.values())
+    met: set[tuple[str, bool]] = set()
     repeats: Counter[tuple[str, ...]] = Counter()
     ranked = []
     for number, act in enumerate(acts):
         quiet = act.kind in _QUIET
         sort = (act.who, act.outcome, act.provider, act.event_name if quiet else act.sentence)
         weight = _QUIET.index(act.kind) + 1 if quiet else 0
-        ranked.append((repeats[sort] > 0, act.event_id in others, weight, repeats[sort], number))
+        by_other = act.event_id in others
+        first_grave = act.event_name in grave and (act.event_name, by_other) not in met
+        met.add((act.event_name, by_other))
+        ranked.append((not first_grave, repeats[sort] > 0, by_other, weight, repeats[sort], number))
         repeats[sort] += 1
     return tuple(acts[number] for number in sorted(rank[-1] for rank in sorted(ranked)[:most]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from keytrail.investigate.events import Event, member, text
@@ -68,7 +68,9 @@ class PolicyChange:
     @property
     def by_kms(self) -> bool:
         """Whether this is the trace in a replica's Region of a ReplicateKey, which is told in the primary's."""
-        return self.event.name == "CreateKey" and self.event.invoked_by == KMS
+        regions = member(member(self.event.response, "keyMetadata"), "multiRegionConfiguration")
+        is_replica = text(regions, "multiRegionKeyType") == "REPLICA"
+        return self.event.name == "CreateKey" and (self.event.invoked_by == KMS or is_replica)
 
     @property
     def bypassed_lockout_check(self) -> bool:
@@ -80,9 +82,12 @@ def change_of(event: Event) -> PolicyChange | None:
     """The change that an event made, None when it made none."""
     if event.provider != KMS or event.name not in CHANGES or not event.succeeded:
         return None
-    if event.parameters.get("policyName", "default") != "default":
-        return None
-    return attempt_of(event)
+    return attempt_of(event) if sets_the_policy(event) else None
+
+
+def sets_the_policy(event: Event) -> bool:
+    """Whether an event is about the policy of the name "default", the only one that can be set and what none means."""
+    return text(event.parameters, "policyName") in ("", "default")
 
 
 def attempt_of(event: Event) -> PolicyChange | None:
@@ -94,8 +99,19 @@ def attempt_of(event: Event) -> PolicyChange | None:
     found = _key(event)
     if found is None:
         return None
-    omitted = policy is None and (not parameters or "omitted" in parameters or event.name == "PutKeyPolicy")
+    is_told = parameters and "omitted" not in parameters and parameters.get("policy") in (None, "")
+    omitted = policy is None and (not is_told or event.name == "PutKeyPolicy")
     return PolicyChange(event, *found, policy, omitted)
+
+
+def _replica(event: Event) -> tuple[KeyName, ArnSource] | None:
+    """The replica that a ReplicateKey asked for: the primary's id in another Region."""
+    named = (*event.resources, text(event.parameters, "keyId"))
+    primary = next((key for arn in named if (key := KeyName.parse(arn)) is not None), None)
+    if primary is None:
+        return None
+    key = KeyName.parse(replace(primary, region=text(event.parameters, "replicaRegion")).arn)
+    return None if key is None else (key, "request")
 
 
 def _key(event: Event) -> tuple[KeyName, ArnSource] | None:
@@ -105,7 +121,7 @@ def _key(event: Event) -> tuple[KeyName, ArnSource] | None:
         if key is not None:
             return key, "response"
         if event.name == "ReplicateKey":
-            return None  # `resources` names the primary there.
+            return _replica(event)  # `resources` names the primary there.
     for arn in event.resources:
         if (key := KeyName.parse(arn)) is not None:
             return key, "resources"

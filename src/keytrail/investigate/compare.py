@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keytrail.investigate.change import KeyName, PolicyChange
 from keytrail.investigate.events import Event
@@ -35,21 +35,15 @@ def compare_change(
     """
     history = histories.get(change.key.arn) or history_of(change.key, [change.event])
     change = history.told(change)
-    owner, moment = change.key.account, change.event.time
+    owner = change.key.account
     unseen = unseen_of(change.key, logging, coverage, logged=history.logged(), organisation=tuple(accounts.names))
     before, after = history.before(change, unseen), history.after(change)
-    comparison: Comparison | None = None
-    if after.policy is not None:
-        comparison = assess(
-            before.policy,
-            after.policy,
-            owner,
-            org=accounts.organisation,
-            # The owner's own identities are no outsiders whose gains trust makes milder.
-            trusted_accounts=[one for one in accounts.trusted_at(moment) if one != owner],
-            facts=facts_of(change, histories, before),
-            at=moment,
-        )
+    comparison = _compared(change, histories, before, after, accounts)
+    unchanged = before.policy is not None and comparison is not None and comparison.unchanged
+    if unchanged and (doubt := history.unordered(change)):
+        # What one of two changes in a second gave is told as if it was known; that it gave nothing is not proved.
+        before = replace(before, status="gap", reason="; ".join(filter(None, (before.reason, doubt))))
+        comparison = _compared(change, histories, before, after, accounts)
     notes = list(history.notes(change))
     if comparison is None:
         notes.append(f"the policy after the change is not known, so nothing is compared: {after.reason}")
@@ -75,6 +69,28 @@ def compare_change(
         notes=tuple(notes),
         owner=owner,
         since_creation=any(step.change is not None and step.change.creates for step in history.steps),
+    )
+
+
+def _compared(
+    change: PolicyChange,
+    histories: Mapping[str, KeyHistory],
+    before: PolicyVersion,
+    after: PolicyVersion,
+    accounts: Accounts,
+) -> Comparison | None:
+    if after.policy is None:
+        return None
+    owner, moment = change.key.account, change.event.time
+    return assess(
+        before.policy,
+        after.policy,
+        owner,
+        org=accounts.organisation,
+        # The owner's own identities are no outsiders whose gains trust makes milder.
+        trusted_accounts=[one for one in accounts.trusted_at(moment) if one != owner],
+        facts=facts_of(change, histories, before),
+        at=moment,
     )
 
 

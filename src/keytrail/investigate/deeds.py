@@ -81,7 +81,8 @@ def is_infrastructure(e: Evidence) -> Said | None:
     """A known tool for infrastructure code, from where it always comes. A name alone is easily given."""
     agent, address = e.actor.agent, e.actor.address
     tool = next((one for one in INFRASTRUCTURE if one in agent.value), None)
-    if tool is None or not agent.before_in_account or address.before_in_account is False:
+    known = address.before_in_account or address.value.endswith(".amazonaws.com")
+    if tool is None or not agent.before_in_account or not known:
         return None
     return Said(f"It was made by infrastructure code ({tool}) that had been seen in this account before.")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from keytrail.investigate.accounts import relation_of, untrusted_gains
 from keytrail.investigate.change import PolicyChange
+from keytrail.investigate.events import Event
 from keytrail.investigate.model import (
     AccountFact,
     Act,
@@ -27,7 +28,7 @@ from keytrail.settings.trust import Accounts
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All sections of an investigation but the verdict."""
+    """All sections of an investigation but the verdict; `remade` are the events of `remade.remade_of`."""
 
     change: PolicyChange
     key: KeyFacts
@@ -39,6 +40,7 @@ class Evidence:
     coverage: CoverageFacts
     findings: Sequence[Finding]
     trust: Accounts = field(default_factory=Accounts)
+    remade: Sequence[Event] = ()
 
     @property
     def owner(self) -> str:

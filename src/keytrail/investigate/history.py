@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keytrail.errors import PolicyError
-from keytrail.investigate.change import KeyName, PolicyChange, attempt_of, change_of
+from keytrail.investigate.change import KeyName, PolicyChange, attempt_of, change_of, sets_the_policy
 from keytrail.investigate.events import Event, text
 from keytrail.investigate.model import HistoryEntry, JsonObject, PolicyVersion, VersionSource
 from keytrail.investigate.queries import CHANGES, KMS
@@ -18,6 +18,8 @@ from keytrail.policy import KeyPolicy
 
 _CREATION, _REPLACEMENT, _SNAPSHOT = range(3)
 _MOST_REASONS = 3  # said of a gap; of more there is a count
+_EDGES = (bisect_left, bisect_right)
+_UNORDERED = "two changes in the second {}: which came last is not known"
 _Order = tuple[datetime, int, str]
 
 
@@ -110,8 +112,20 @@ class KeyHistory:
         step = earlier[known]
         reasons = [step.version.reason] if step.version.reason else []
         reasons += [_unknown_since(one.version) for one in earlier[known + 1 :]]
+        if step.order[:2] != self._order(change)[:2]:
+            reasons += self._unordered(step.order)
         reasons += [one.reason for one in unseen if one.meets(step.seen_until, change.event.time)]
         return replace(step.version, status="gap", reason=_joined(reasons)) if reasons else step.version
+
+    def unordered(self, change: PolicyChange) -> str:
+        """Why it is not known what came before a change, if another one made in the same second gave another policy."""
+        return next(self._unordered(self._order(change)), "")
+
+    def _unordered(self, order: _Order) -> Iterator[str]:
+        second, rank = order[:2]
+        first, end = (find(self.steps, (second, rank), key=lambda step: step.order[:2]) for find in _EDGES)
+        if rank == _REPLACEMENT and len({step.version.digest for step in self.steps[first:end]}) > 1:
+            yield _UNORDERED.format(shown(second))
 
     def next(self, change: PolicyChange) -> Step | None:
         """The version that came after a change."""
@@ -137,7 +151,7 @@ class KeyHistory:
         at = self.place(change)
         around = [near for near in (at - 1, at + 1) if 0 <= near < len(self.steps)]
         found = [
-            f"two changes in the second {shown(change.event.time)}: which came last is not known"
+            _UNORDERED.format(shown(change.event.time))
             for near in around
             if self.steps[near].order[:2] == self._order(change)[:2] and not change.creates
         ]
@@ -221,7 +235,7 @@ def _attempt(event: Event) -> PolicyChange | None:
     if event.succeeded:
         return change_of(event)
     is_change = event.provider == KMS and event.name in CHANGES
-    return attempt_of(event) if is_change and event.parameters.get("policyName", "default") == "default" else None
+    return attempt_of(event) if is_change and sets_the_policy(event) else None
 
 
 def _order(change: PolicyChange) -> _Order:

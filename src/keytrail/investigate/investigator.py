@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from keytrail.cloudtrail import identity
 from keytrail.investigate.accounts import account_facts
 from keytrail.investigate.activity import KeyActivity, activity_of
 from keytrail.investigate.actor import actor_sightings, actor_wants, address_wants, describe_actor
@@ -30,12 +31,13 @@ from keytrail.investigate.queries import (
     LOGGING_QUERY,
 )
 from keytrail.investigate.related import IdentityEvents, relate, related_wants
+from keytrail.investigate.remade import remade_of
 from keytrail.investigate.services import names_of
 from keytrail.investigate.timeline import timeline_of
 from keytrail.investigate.unseen import logging_gaps
 from keytrail.investigate.verdict import judge
 from keytrail.settings.trust import Accounts
-from keytrail.store import Coverage, EventStore, Selector, Sighting, StoredRecord, Want, strings_of
+from keytrail.store import Coverage, Damage, EventStore, Selector, Sighting, StoredRecord, Want, strings_of
 
 POLICY_EVENTS = Selector.kql(CHANGES_QUERY)
 
@@ -116,9 +118,8 @@ def investigate(
     for key, each in outlines.items():
         activity = activity_of(
             key,
-            _events_about(key, store.find(about[key])),
+            _events_about(key, store.find(about[key]), about[key].literals),
             most_calls=limits.max_calls,
-            changes=[one.change.event.time for one in each],
         )
         for one in each:
             yield one.change, _investigation(one, activity, common)
@@ -143,6 +144,7 @@ def _outlines(
     logging = tuple(events_of(store.find(Selector.kql(LOGGING_QUERY))))
     # How far the store reaches back matters here for what a snapshot shows only; asking for it later costs less.
     coverage = store.coverage() if knowledge.snapshots else Coverage(damage=store.damage())
+    coverage = replace(coverage, damage=(*coverage.damage, *_timeless(store)))
     found: dict[KeyName, list[_Outline]] = {}
     for key, changes in by_key.items():
         family = {other.arn: histories[other.arn] for other in of_key if other.id == key.id}
@@ -166,20 +168,41 @@ def _outlines(
     return found
 
 
-def _events_about(key: KeyName, records: Iterable[StoredRecord]) -> Iterator[Event]:
+def _timeless(store: EventStore) -> Iterator[Damage]:
+    """The changes of key policies whose time cannot be read: nobody knows which versions they come between."""
+    for record in store.find(POLICY_EVENTS):
+        if Event.of(record.data) is None:
+            who = identity(record.data)
+            yield Damage(f"the time of event {who.event_id}", who.account, who.region)
+
+
+def _events_about(key: KeyName, records: Iterable[StoredRecord], names: Collection[str]) -> Iterator[Event]:
     """The events about a key, among those that name it by its ARN, its id or an alias.
 
     Copies of a multi-Region key share its id, and other accounts and Regions have aliases of the same name, so these
     count in its own only. An event of KMS lists the keys it is about: what is named elsewhere in it, in an encryption
-    context say, was put there by the caller.
+    context say, was put there by the caller. Where it lists none, it has to name the key by one of its `names`.
     """
     for event in events_of(records):
         if event.provider == KMS and event.resources and key.arn not in event.resources:
             attempt = attempt_of(event)  # ReplicateKey lists the primary, and makes the replica.
             if attempt is not None and attempt.key == key:
                 yield event
+        elif event.provider == KMS and not event.resources and not _names_as_key(event, names):
+            continue
         elif (event.account, event.region) == (key.account, key.region) or key.arn in strings_of(event.data):
             yield event
+
+
+def _names_as_key(event: Event, names: Collection[str]) -> bool:
+    """Whether one of the names stands anywhere but in an encryption context or a policy."""
+    asked = {
+        name: value
+        for name, value in event.parameters.items()
+        if name not in ("constraints", "policy") and not name.lower().endswith("encryptioncontext")
+    }
+    told = [asked, event.response, event.data.get("serviceEventDetails"), event.data.get("additionalEventData")]
+    return any(value in names for value in strings_of(told))
 
 
 def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Investigation:
@@ -195,10 +218,13 @@ def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Inv
     )
     findings = findings_of(change, compared, related, key, data, accounts, one.attempts, knowledge.accounts)
     covered = coverage_of(change, compared, common.coverage, one.gaps)
+    remade = remade_of(change, compared, common.identities)
     timeline = timeline_of(change, compared, one.attempts, actor, related, activity, limits)
     return Investigation(
         event_id=change.event.id,
-        judgement=judge(change, key, compared, accounts, data, actor, related, covered, findings, knowledge.accounts),
+        judgement=judge(
+            change, key, compared, accounts, data, actor, related, covered, findings, knowledge.accounts, remade
+        ),
         key=key,
         change=compared,
         accounts=accounts,
@@ -215,6 +241,7 @@ def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Inv
                 ("refused_before", len(compared.refused_before), compared.refused_total),
                 ("data_at_stake", len(data.items), data.total),
                 ("actor.acts", len(actor.acts.items), actor.acts.total),
+                ("calls", len(activity.calls), activity.calls_total),
                 ("related_activity.principals", len(related.principals.items), related.principals.total),
                 ("related_activity.uses", len(related.uses), related.uses_total),
                 ("related_activity.grants_since", len(related.grants_since), related.grants_since_total),

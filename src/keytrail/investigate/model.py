@@ -416,7 +416,8 @@ class PrincipalActivity:
     """What the events tell of one principal that gained access. Acts by kind, each list by time.
 
     `policies_attached` are all acts that gave it powers or opened ways to act as it: policies, trust, access keys. Of
-    many acts those nearest to the change are listed.
+    many acts those nearest to the change are listed. `assumed_by_accounts` are all other accounts from which it was
+    assumed.
     """
 
     principal: str
@@ -427,6 +428,7 @@ class PrincipalActivity:
     uses: tuple[Usage, ...] = ()
     grants: tuple[Grant, ...] = ()
     data_access: Capped[Act] = field(default_factory=Capped)
+    assumed_by_accounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -579,7 +581,7 @@ def plain(value: object) -> object:
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}".zfill(20)  # of the first thousand years, too
     if isinstance(value, (tuple, list, frozenset)):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from keytrail.investigate.accounts import UNTRUSTED, relation_of
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange
@@ -35,12 +36,13 @@ _SHORTEST = 3  # A shorter name is a value of too many members to go by.
 _NAMED = frozenset({CallerKind.USER, CallerKind.ROLE, CallerKind.FEDERATED_USER})
 
 T = TypeVar("T", Act, Event)
+U = TypeVar("U", Grant, Usage)
 
 
 def related_wants(change: PolicyChange, gained: Sequence[str], limits: Limits) -> tuple[Want, ...]:
     """What `relate` will ask a store for: the events by or about an identity that gained, from shortly before on."""
     arns = [one.arn for one in _identities(gained, limits)]
-    return (Want(Selector.any_of(arns), change.event.time - limits.around),) if arns else ()
+    return (Want(Selector.any_of(arns), limits.window(change.event.time)[0]),) if arns else ()
 
 
 class IdentityEvents:
@@ -77,20 +79,31 @@ def relate(
     grants = grants_of(activity)
     since = _grants_since(change, compared, gained, activity, grants)
     surviving = _surviving(change, compared, grants)
-    listed, most = _telling(uses, change.key.account, limits.max_acts), limits.max_acts
+    most = limits.max_acts
+    trust = accounts or Accounts()
+
+    def stranger(principal: str) -> int:
+        relation = relation_of(principal, change, (), trust)
+        return 0 if relation in UNTRUSTED else 1 if relation != "owner" else 2
+
+    def grantees(grant: Grant) -> tuple[int, ...]:
+        return (stranger(grant.grantee),)
+
+    listed = _strangest(uses, lambda one: (stranger(one.principal), -one.count), most)
+    shown_since = _strangest(since, grantees, most)
     named = {one.arn: one for one in _identities(gained, limits)}
     at_stake = _Resources.of(data)
     return RelatedActivity(
         principals=Capped(
             tuple(
-                _principal(one, named.get(one), change, store, identities, at_stake, listed, since[:most], limits)
+                _principal(one, named.get(one), change, store, identities, at_stake, listed, shown_since, limits)
                 for one in gained[: limits.max_principals]
             ),
             len(gained),
         ),
         uses=listed,
-        grants_since=since[:most],
-        surviving_grants=surviving[:most],
+        grants_since=shown_since,
+        surviving_grants=_strangest(surviving, grantees, most),
         used_event_ids=tuple(event_id for one in listed for event_id in one.event_ids.items),
         uses_total=len(uses),
         grants_since_total=len(since),
@@ -106,16 +119,12 @@ def nearest(items: Sequence[T], moment: datetime, most: int) -> Capped[T]:
     return Capped(tuple(items[at] for at in sorted(kept)), len(items))
 
 
-def _telling(uses: Sequence[Usage], owner: str, most: int) -> tuple[Usage, ...]:
-    """At most `most` of the uses: those from outside the owner's account before others, then the most frequent."""
-    if len(uses) <= most:
-        return tuple(uses)
-
-    def rank(at: int) -> tuple[bool, int, int]:
-        caller = caller_of(uses[at].principal)
-        return caller is not None and caller.account == owner, -uses[at].count, at
-
-    return tuple(uses[at] for at in sorted(sorted(range(len(uses)), key=rank)[:most]))
+def _strangest(items: Sequence[U], rank: Callable[[U], tuple[int, ...]], most: int) -> tuple[U, ...]:
+    """At most `most` of the items, those with the least rank, in their order: no flood hides what a stranger did."""
+    if len(items) <= most:
+        return tuple(items)
+    kept = sorted(range(len(items)), key=lambda at: (*rank(items[at]), at))[:most]
+    return tuple(items[at] for at in sorted(kept))
 
 
 # Principals ---------------------------------------------------------------------------------------------------------
@@ -152,7 +161,7 @@ def _principal(
     about = identities.about(identity)
     found.created += [one for one in about if one.name in creations]
     found.powers += [one for one in about if one.name in powers]
-    for record in store.find(Selector.any_of((identity.arn,)), change.event.time - limits.around):
+    for record in store.find(Selector.any_of((identity.arn,)), limits.window(change.event.time)[0]):
         event = Event.of(record.data)
         if event is None or event.id == change.event.id or not event.succeeded:
             continue
@@ -171,6 +180,7 @@ def _principal(
         uses=own_uses,
         grants=own_grants,
         data_access=_acts(found.data, "", moment, limits),
+        assumed_by_accounts=tuple(sorted({one.caller_account for one in found.assumed} - {"", identity.account})),
     )
 
 
@@ -300,7 +310,7 @@ def _grants_since(
             next_change is None or grant.created < next_change
         )
 
-    return tuple(grant for grant in grants if grant.created > change.event.time and counts(grant))
+    return tuple(grant for grant in grants if grant.created >= change.event.time and counts(grant))
 
 
 def _surviving(change: PolicyChange, compared: ComparedChange, grants: Sequence[Grant]) -> tuple[Grant, ...]:

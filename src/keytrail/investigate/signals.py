@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from keytrail.investigate import deeds
+from keytrail.investigate import deeds, stand_ins
 from keytrail.investigate.accounts import ANYONE, ORGANISATION, UNTRUSTED, called
 from keytrail.investigate.evidence import Evidence, Said
-from keytrail.investigate.model import AccountFact, Usage
+from keytrail.investigate.model import AccountFact, Grant, Usage
 from keytrail.investigate.names import length, number, short, start, times
+from keytrail.investigate.remaining import no_longer_readable
 from keytrail.policy import SEVERITIES, Finding, listed
 
 Weight = Literal["grave", "concern", "hint", "mild"]
@@ -125,10 +126,6 @@ def _bypass(e: Evidence) -> Said | None:
     return _finding(e, "KMS-P19", "The lock-out safety check was switched off for this change.")
 
 
-def _self_grant(e: Evidence) -> Said | None:
-    return _finding(e, "KMS-P13", "Whoever made the change gave itself access.")
-
-
 def _copies(e: Evidence) -> Said | None:
     if not _weighty(e, "KMS-P28"):
         return None  # Copies whose policies differed before and after are no news.
@@ -138,6 +135,9 @@ def _copies(e: Evidence) -> Said | None:
 def _weakened(e: Evidence) -> Said | None:
     """A protection of the own accounts is gone: who gained by it is no outsider, who have signs of their own."""
     ids = [one for one in ("KMS-P09", "KMS-P12", "KMS-P16") if any(f.severity in _GRAVE for f in e.of(one))]
+    comparison = e.compared.comparison
+    if comparison is not None and comparison.unchanged and e.of("KMS-P12"):
+        return Said("A Deny is gone: it gives nothing yet, but to grants that it may have held back.", ("KMS-P12",))
     if not ids or any(one.gained and one.relation not in ("owner", "organisation") for one in e.accounts):
         return None
     return Said("A condition or a Deny that held access back is gone or weaker.", tuple(ids))
@@ -153,6 +153,8 @@ def _nothing_gained(e: Evidence) -> Said | None:
 def _no_effect(e: Evidence) -> Said | None:
     comparison, compared = e.compared.comparison, e.compared
     if comparison is None or not comparison.unchanged or compared.baseline != "before":
+        return None
+    if e.remade or e.of("KMS-P12"):  # A Deny holds grants back too, and these are outside the proof.
         return None
     if compared.before.status not in ("known", "default"):
         return None
@@ -214,21 +216,28 @@ def _used(uses: Sequence[Usage], owner: str, note: str) -> Said | None:
 
 
 def _grants_since(e: Evidence) -> Said | None:
-    found = [one for one in e.related.grants_since if e.relation(one.grantee) in UNTRUSTED]
+    found = [one for one in e.related.grants_since if e.relation(_stranger(one, e)) in UNTRUSTED]
     if not found:
         return None
-    who = listed([short(one, e.owner) for one in dict.fromkeys(grant.grantee for grant in found)])
-    sentence = f"{number(len(found), 'grant')} to {who} made since would outlive a restored policy."
+    who = listed([short(one, e.owner) for one in dict.fromkeys(_stranger(grant, e) for grant in found)])
+    least = "at least " if e.related.grants_since_total > len(e.related.grants_since) else ""
+    sentence = f"{start(least)}{number(len(found), 'grant')} to {who} made since would outlive a restored policy."
     return Said(sentence, event_ids=tuple(one.event_id for one in found))
 
 
+def _stranger(grant: Grant, e: Evidence) -> str:
+    """The grantee, or where a service acts for a resource of somebody unknown, that resource."""
+    source = grant.constraints.get("sourceArn")
+    return source if isinstance(source, str) and e.relation(source) in UNTRUSTED else grant.grantee
+
+
 def _grants_survive(e: Evidence) -> Said | None:
-    found = e.related.surviving_grants
+    found, total = e.related.surviving_grants, max(e.related.surviving_grants_total, len(e.related.surviving_grants))
     if not found:
         return None
     who = listed([short(one, e.owner) for one in dict.fromkeys(grant.grantee for grant in found)])
     return Said(
-        f"{start(who)} is shut out by the policy and still let in by {number(len(found), 'grant')}.",
+        f"{start(who)} is shut out by the policy and still let in by {number(total, 'grant')}.",
         ("KMS-P30",),
         tuple(one.event_id for one in found),
         (f"Revoke the grants that are left with RevokeGrant: {listed([grant.grant_id for grant in found])}.",),
@@ -300,6 +309,7 @@ SIGNALS: Mapping[str, Signal] = {
     "no_effect": Signal(-100, "mild", _no_effect),
     "opened_to_anyone": Signal(45, "concern", _anyone),
     "outside_gained": Signal(40, "concern", _outside),
+    "assumed_from_outside": Signal(25, "concern", stand_ins.assumed_from_outside),
     "takeover": Signal(40, "grave", _takeover),
     "locked_out": Signal(40, "grave", _locked_out),
     "expired_gained": Signal(30, "concern", _expired),
@@ -307,7 +317,9 @@ SIGNALS: Mapping[str, Signal] = {
     "used_by_outsiders": Signal(25, "grave", _used_by_outsiders),
     "undoes_itself": Signal(25, "concern", _undoes_itself),
     "after_unknown": Signal(20, "concern", _after_unknown),
-    "self_grant": Signal(20, "grave", _self_grant),
+    "principal_remade": Signal(20, "concern", stand_ins.remade),
+    "no_longer_readable": Signal(20, "concern", no_longer_readable),
+    "self_grant": Signal(20, "grave", stand_ins.self_grant),
     "organisation_boundary_lost": Signal(15, "concern", _boundary),
     "unbounded_service": Signal(15, "concern", _unbounded_service),
     "lockout_check_bypassed": Signal(15, "grave", _bypass),

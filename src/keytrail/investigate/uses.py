@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from keytrail.errors import PolicyError
 from keytrail.investigate.activity import Call, KeyActivity
-from keytrail.investigate.change import KeyName, PolicyChange, change_of
+from keytrail.investigate.change import KeyName, PolicyChange
 from keytrail.investigate.events import USES, Event, member
 from keytrail.investigate.grants import grant_of
 from keytrail.investigate.limits import Limits
@@ -35,7 +34,8 @@ def uses_since(
 ) -> tuple[Usage, ...]:
     """The successful uses of the key after a change by principals that gained access, by principal and action.
 
-    A use counts when the policy after the change may have allowed it and the policy before it did not. Where that
+    What was done in the second of the change counts as done after it: a record tells no more than the second. A use
+    counts when the policy after the change may have allowed it and the policy before it did not. Where that
     hangs on something that records do not tell (a tag, MFA, the VPC endpoint), it counts unless the principal made such
     uses before the change. Of a new key, and where the policy before is not known at all, those uses count that come
     from outside the key's account and were not made before. CreateGrant counts as the use of the power to create
@@ -192,7 +192,7 @@ class _Found:
 
 
 def _calls_since(time: datetime, activity: KeyActivity) -> Iterator[tuple[Call, Pairs]]:
-    return ((call, more) for call, more in _calls(activity) if call.time > time and call.succeeded)
+    return ((call, more) for call, more in _calls(activity) if call.time >= time and call.succeeded)
 
 
 def _calls(activity: KeyActivity) -> Iterator[tuple[Call, Pairs]]:
@@ -241,15 +241,4 @@ def _asked(event: Event) -> Pairs:
 
 def _later_policies(change: PolicyChange, activity: KeyActivity) -> Iterator[tuple[datetime, KeyPolicy | None]]:
     """The policies that the key was given after the change, by time; None for one that is not known."""
-    for event in activity.events:
-        later = change_of(event)
-        if later is None or later.key != change.key or event.time <= change.event.time or event.id == change.event.id:
-            continue
-        yield event.time, _parsed(later.policy)
-
-
-def _parsed(policy: str | None) -> KeyPolicy | None:
-    try:
-        return None if policy is None else KeyPolicy.parse(policy)
-    except PolicyError:
-        return None
+    return ((event.time, policy) for event, policy in activity.policies if event.time > change.event.time)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from keytrail.investigate.change import PolicyChange
+from keytrail.investigate.events import Event
 from keytrail.investigate.evidence import Evidence, Said
 from keytrail.investigate.model import (
     AccountFact,
@@ -56,12 +57,16 @@ def judge(
     coverage: CoverageFacts,
     findings: Sequence[Finding],
     trust: Accounts | None = None,
+    remade: Sequence[Event] = (),
 ) -> Judgement:
     """What to think of a change, from the other sections of its investigation. The same every time.
 
-    `trust` says who those are that used the key; the accounts that gained are judged by `accounts`.
+    `trust` says who those are that used the key; the accounts that gained are judged by `accounts`. `remade` are the
+    creations of roles and users that have the name of one that the policy before let in (`remade.remade_of`).
     """
-    evidence = Evidence(change, key, compared, accounts, data, actor, related, coverage, findings, trust or Accounts())
+    evidence = Evidence(
+        change, key, compared, accounts, data, actor, related, coverage, findings, trust or Accounts(), remade
+    )
     said = _heard(evidence)
     points, verdict = _points(said), _verdict(said)
     score = max(points, REVIEW_FROM) if verdict == "review" else points

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keytrail.names import short_identity, short_resource
 from keytrail.report import words
 from keytrail.report.blocks import Block, Code, Facts, Folded, Paragraph, Raw, Section, Tone
 from keytrail.report.reading import Json, inner, number, objects, text, text_at, value_at
@@ -105,7 +105,7 @@ def row_of(item: ReportItem) -> AlertRow:
         rule=text_at(alert, "kibana.alert.rule.name"),
         action=text_at(alert, "event.action"),
         outcome=text_at(alert, "event.outcome"),
-        key=alias_of(found) or short(resource),
+        key=alias_of(found) or short_resource(resource),
         resource=resource,
         who=person(arn) or next((name for name in (text_at(alert, one) for one in _NAMES) if name), ""),
         arn=arn or text_at(alert, "aws.cloudtrail.user_identity.invoked_by"),
@@ -128,37 +128,18 @@ def alias_of(found: Json) -> str:
     return current[-1] if current else ""
 
 
-def short(resource: str) -> str:
-    """The part of an ARN that people tell resources by.
-
-    >>> short("arn:aws:kms:eu-west-1:111122223333:key/mrk-12"), short("alias/payments")
-    ('mrk-12', 'alias/payments')
-    """
-    if not resource.startswith("arn:"):
-        return resource
-    last = resource.split(":", 5)[-1]
-    return last.removeprefix("key/")
-
-
 def person(arn: str) -> str:
-    """Who an ARN names, without the parts that are the same for everybody.
+    """Who an ARN names, in short; anything else as it is.
 
-    >>> person("arn:aws:sts::111122223333:assumed-role/KeyAdministrator/i-0abc")
-    'KeyAdministrator/i-0abc'
-    >>> person("arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/ada")
-    'Admin/ada'
-    >>> person("arn:aws:iam::111122223333:user/ops/ada"), person("arn:aws:iam::111122223333:root")
-    ('ada', 'root of 111122223333')
+    >>> person("arn:aws:sts::111122223333:assumed-role/KeyAdministrator/i-0abc"), person("backup.amazonaws.com")
+    ('KeyAdministrator/i-0abc', 'backup.amazonaws.com')
+    >>> person("arn:aws:iam::111122223333:root")
+    'root of 111122223333'
     """
     parts = arn.split(":", 5)
     if len(parts) < 6 or parts[0] != "arn":
         return arn
-    kind, _, name = parts[5].partition("/")
-    if kind == "root":
-        return f"root of {parts[4]}"
-    # An identity centre wraps the name of a permission set.
-    called = name if kind == "assumed-role" else name.rpartition("/")[2] or parts[5]
-    return re.sub(r"^AWSReservedSSO_(.+?)_[0-9a-f]{16}(?=/|$)", r"\1", called)
+    return f"root of {parts[4]}" if parts[5] == "root" else short_identity(arn)
 
 
 def _resource(alert: Json) -> str:

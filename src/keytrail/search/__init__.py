@@ -1,6 +1,6 @@
 """Searches over the objects of sources: what can match, the fast passes over bytes, worker processes."""
 
-from keytrail.search.examine import Counts, Match, Options, Result, match_id, match_id_of
+from keytrail.search.examine import Counts, Match, Options, Result, match_id
 from keytrail.search.patterns import Pattern, dispatch
 from keytrail.search.sites import Site, Spans, merge, site_of
 from keytrail.search.spool import Spool
@@ -26,7 +26,6 @@ __all__ = [
     "available_cores",
     "dispatch",
     "match_id",
-    "match_id_of",
     "merge",
     "run",
     "site_of",

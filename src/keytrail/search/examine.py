@@ -50,11 +50,10 @@ def match_id(key: str, record: Json) -> str:
     >>> match_id("r", {"eventID": "e", "awsRegion": "us-east-1", "recipientAccountId": "1"})[:8]
     'ba297220'
     """
-    return match_id_of(key, identity(record))
+    return _match_id(key, identity(record))
 
 
-def match_id_of(key: str, who: Identity) -> str:
-    """The id of what the pattern `key` finds in the event with this identity."""
+def _match_id(key: str, who: Identity) -> str:
     text = "\0".join(("keytrail/1", key, who.account, who.region, who.event_id))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -295,7 +294,7 @@ class Examiner:
             result.matches.append(
                 Match(
                     pattern=number,
-                    id=match_id_of(pattern.key, who),
+                    id=_match_id(pattern.key, who),
                     time=who.time,
                     document=b"" if bare else encoded,
                     raw=raw if bare or self._options.keep_raw else b"",
@@ -358,4 +357,4 @@ def _inflated(chunks: Iterator[bytes], counts: Counts) -> Iterator[bytes]:
         yield chunk
 
 
-__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "match_id", "match_id_of"]
+__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "match_id"]

@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
+from multiprocessing import resource_tracker
 from queue import Empty, Queue
 
 from keytrail.cloudtrail import open_geo
@@ -202,14 +203,19 @@ def _run_here(plan: Plan, examiner: Examiner, batch: _Batch) -> Iterator[Result]
 
 def _run_pool(plan: Plan, examiner: Examiner, batches: Iterable[_Batch], pool: Pool) -> Iterator[Result]:
     waiting: deque[tuple[_Batch, Future[Result] | None]] = deque()
-    for batch in batches:
-        parallel = bool(batch.keys) and plan.sources[batch.source].parallel
-        waiting.append((batch, pool.submit(batch) if parallel else None))
-        # Enough under way that no worker waits for the next batch, few enough that listing stays ahead by little.
-        while len(waiting) > 2 * pool.jobs or (waiting and not parallel):
+    try:
+        for batch in batches:
+            parallel = bool(batch.keys) and plan.sources[batch.source].parallel
+            waiting.append((batch, pool.submit(batch) if parallel else None))
+            # Enough under way that no worker waits for the next batch, few enough that listing stays ahead by little.
+            while len(waiting) > 2 * pool.jobs or (waiting and not parallel):
+                yield from _take(plan, examiner, pool, waiting)
+        while waiting:
             yield from _take(plan, examiner, pool, waiting)
-    while waiting:
-        yield from _take(plan, examiner, pool, waiting)
+    finally:  # A run that was left before its end must not keep the workers from the next one.
+        for _, future in waiting:
+            if future is not None:
+                future.cancel()
 
 
 def _take(
@@ -288,6 +294,11 @@ class Pool:
         return ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_begin, initargs=(self._plan,))
 
     def _start(self) -> None:
+        if sys.platform == "linux":
+            # Ctrl-C reaches the forkserver too, which would show where it was; it inherits that this thread blocks it.
+            # (The resource tracker first: starting that ends the blocking.)
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         # An idle worker would take the next call too; each is held for a moment, so that all are started.
         # A worker that dies is found again, and dealt with, when there is work; the others come with an interrupt.
         with suppress(BrokenProcessPool, CancelledError, EOFError, OSError, RuntimeError):
@@ -304,7 +315,10 @@ class Pool:
             return lost
 
     def load(self, plan: Plan) -> None:
-        """Give the workers another plan, once all that was submitted is done."""
+        """Give the workers another plan, for all that is submitted from now on.
+
+        Batches are taken in the order in which they were submitted, so no worker comes back to an earlier plan.
+        """
         self._plan = plan
         self._number += 1
         self._packed = pickle.dumps(plan)

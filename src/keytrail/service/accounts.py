@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from keytrail.errors import UsageError
 from keytrail.service.times import parse_time
-from keytrail.settings import Settings
-from keytrail.settings.accounts import end_of, load_accounts
-from keytrail.settings.trust import Accounts, Standing
+from keytrail.settings import Accounts, Settings, Standing, end_of, load_accounts
 
 _AHEAD = re.compile(r"(\d{1,5})([dw])", re.ASCII)
 _ENDS = "write the last day (2027-04-06), how long (90d, 26w), or an RFC 3339 time; or --no-expiry"
@@ -22,6 +20,22 @@ def trust(settings: Settings, *, organisation: str | None = None, trusted: Seque
     file = settings.accounts.file
     accounts = load_accounts(file) if file is not None else Accounts()
     return accounts.adding(organisation=organisation, trusted=trusted)
+
+
+def trust_notes(accounts: Accounts, investigations: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
+    """What a user should know who names nobody as trusted, when investigations call somebody an outsider."""
+    if accounts != Accounts() or not any(map(_lets_in_outsiders, investigations)):
+        return ()
+    return (
+        "no accounts.toml is in force, so every account but a key's own counts as outside: "
+        "`keytrail accounts approve` makes one, --accounts names one",
+    )
+
+
+def _lets_in_outsiders(investigation: Mapping[str, object]) -> bool:
+    listed = investigation.get("accounts")
+    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return any(one.get("gained") is True and one.get("relation") == "outside" for one in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ def rows(accounts: Accounts, at: datetime) -> Iterator[AccountRow]:
 def approvals(accounts: Accounts, owner: str, at: datetime) -> Mapping[str, str]:
     """What accounts.toml says in words about the accounts that it names, to the owner of a key at a moment.
 
-    >>> from keytrail.settings.trust import ApprovedAccount
+    >>> from keytrail.settings import ApprovedAccount
     >>> approved = ApprovedAccount("777788889999", "partner", datetime(2027, 4, 7, tzinfo=UTC))
     >>> approvals(Accounts(approved=(approved,)), "111122223333", datetime(2027, 5, 1, tzinfo=UTC))
     {'777788889999': 'approval ended 2027-04-06'}

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from keytrail.cloudtrail import ReadLimits, parse_json
 from keytrail.errors import Place, RecordError, UsageError
-from keytrail.investigate.inventory import Inventory
-from keytrail.investigate.model import InventoryEntry
+from keytrail.investigate import Inventory, InventoryEntry
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "resource": ("resource", "resource_arn", "resource_id", "resource_name", "arn"),

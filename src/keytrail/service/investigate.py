@@ -11,6 +11,7 @@ from keytrail.cloudtrail import Document, identity
 from keytrail.detect import Execution, alert_id, build_alert
 from keytrail.errors import SourceError, UsageError
 from keytrail.investigate import (
+    FIRST_LOOK,
     POLICY_EVENTS,
     Event,
     Investigation,
@@ -18,10 +19,9 @@ from keytrail.investigate import (
     change_of,
     investigate,
 )
-from keytrail.investigate.queries import FIRST_LOOK
 from keytrail.rules import Rule
 from keytrail.search import Crew, Pattern, dispatch
-from keytrail.service.accounts import approvals, trust
+from keytrail.service.accounts import approvals, trust, trust_notes
 from keytrail.service.investigations import FIELD
 from keytrail.service.knowledge import knowledge
 from keytrail.service.policy import Version
@@ -30,10 +30,9 @@ from keytrail.service.requests import Json, Observe, Report
 from keytrail.service.rules import load_rules, runnable
 from keytrail.service.running import open_sources
 from keytrail.service.stores import archive_store
-from keytrail.settings import Settings
-from keytrail.settings.trust import Accounts
-from keytrail.store import Selector, StoredRecord, Want
-from keytrail.store.archive import ArchiveStore
+from keytrail.settings import Accounts, Settings
+from keytrail.store import ArchiveStore, Selector, StoredRecord, Want
+from keytrail.text import shorten
 
 _LEAST_PREFIX = 8  # characters of an id that name it
 
@@ -98,21 +97,22 @@ def investigate_one(
         )
         named = Selector.any_of((request.id,))
         store.prepare([*(Want(Selector.kql(query)) for query in FIRST_LOOK), Want(named)])
-        tell(store, report)
+        _tell(store, report)
         record = _find(request, rules, store, named)
         event = Event.of(record.data)
         change = None if event is None else change_of(event)
         if change is None:
             raise _no_change(request.id, record.data)
         [(_, found)] = investigate([change], store, known)
-        tell(store, report)
-    alert = _alert(record.data, request.id, rules) | {FIELD: found.to_dict()}
+        _tell(store, report)
+    document = found.to_dict()
+    alert = _alert(record.data, request.id, rules) | {FIELD: document}
     raw = record.raw.decode("utf-8", "replace")
-    diff = change_diff(found, known.accounts, change.event.time)
-    return Investigated(found, alert, raw, diff, loaded.notes)
+    diff = _change_diff(found, known.accounts, change.event.time)
+    return Investigated(found, alert, raw, diff, (*loaded.notes, *trust_notes(accounts, [document])))
 
 
-def change_diff(found: Investigation, accounts: Accounts, at: datetime) -> PolicyDiff:
+def _change_diff(found: Investigation, accounts: Accounts, at: datetime) -> PolicyDiff:
     """The change of an investigation as `policy diff` has it."""
     change = found.change
     outside = [one.account for one in found.accounts if one.relation != "owner" and not one.gained]
@@ -138,8 +138,8 @@ def _version(version: PolicyVersion) -> Version:
     return Version(version.policy, "unknown" if version.status == "gap" else version.status, origin, version.reason)
 
 
-def tell(store: ArchiveStore, report: Report | None) -> None:
-    """Tell what the store could not read or reach, each once; raises SourceError when nothing was reached."""
+def _tell(store: ArchiveStore, report: Report | None) -> None:
+    """Tell what the store could not read or reach and was not told before."""
     for problem in store.new_problems():
         if report is not None:
             report(problem)
@@ -163,8 +163,9 @@ def _find(request: InvestigateRequest, rules: Sequence[Rule], store: ArchiveStor
         found = [record for record in store.find(named) if identity(record.data).event_id == request.id]
     if not found:
         raise SourceError(
-            f"no event and no alert {request.id!r} in {', '.join(request.sources)}",
-            advice="an alert of a rule of your own needs --rules PATH; an event must lie in the sources",
+            f"no event {shorten(request.id, 80)!r}, and no alert about a key policy, in {', '.join(request.sources)}",
+            advice="an alert of a rule of your own needs --rules PATH; an event must lie in the sources\n"
+            "alerts of other events than PutKeyPolicy, CreateKey and ReplicateKey have no investigation",
         )
     if len({identity(record.data) for record in found}) > 1:
         several = ", ".join(sorted(identity(record.data).event_id for record in found)[:5])

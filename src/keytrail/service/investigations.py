@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from threading import Thread
@@ -14,10 +13,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keytrail.errors import InputError, SourceError
-from keytrail.investigate.queries import CHANGES, FIRST_LOOK
+from keytrail.investigate import CHANGES, FIRST_LOOK
 from keytrail.rules import Rule
-from keytrail.search import Crew, Pattern, Result
-from keytrail.service.accounts import trust
+from keytrail.search import Crew, Pattern, Result, Spool
+from keytrail.service.accounts import trust, trust_notes
 from keytrail.service.requests import Json, Observe, ScanRequest
 from keytrail.service.stores import again, archive_store
 from keytrail.sources import Source
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 FIELD = "keytrail.investigation"
 """The key of an alert document under which its investigation stands."""
-
-_VERDICTS = ("malicious", "review", "expected", "no_effect")  # in this order in the summary
 
 _CHANGE_NAMES = tuple(f'"{name}"'.encode() for name in CHANGES)
 """What the document of a match holds if its event may be a change of a key policy."""
@@ -44,35 +41,33 @@ class Investigations:
     """The investigations of a scan by the id of their alert, kept on disk. Not shared between processes."""
 
     def __init__(self) -> None:
-        # The file has no name, so nothing is left behind however this process ends.
-        self._file = tempfile.TemporaryFile(prefix="keytrail-")  # noqa: SIM115 - it lives as long as this
-        weakref.finalize(self, self._file.close)
-        self._size = 0
+        self._spool = Spool()
+        # Of each alert: where its investigation lies, how long that is, and how long the record is that follows it.
         self._places: dict[str, tuple[int, int, int]] = {}
         self._verdicts: Counter[str] = Counter()
 
     def add(self, alerts: Sequence[str], document: Json, raw: bytes) -> None:
         """Keep the investigation of an event, and its record, for its alerts."""
         text = json.dumps(document, ensure_ascii=True).encode()
-        self._file.seek(self._size)
-        self._file.write(text + raw)
-        place = (self._size, len(text), len(raw))
-        self._size += len(text) + len(raw)
+        place = (self._spool.add(text + raw), len(text), len(raw))
         self._places.update(dict.fromkeys(alerts, place))
         self._verdicts[str(document["verdict"])] += len(alerts)
 
     @property
     def by_verdict(self) -> Mapping[str, int]:
         """How many alerts got which verdict, the gravest first."""
-        return MappingProxyType({one: self._verdicts[one] for one in _VERDICTS if self._verdicts[one]})
+        if not self._verdicts:
+            return MappingProxyType({})
+        from keytrail.investigate import VERDICTS  # with an investigation here, its room is loaded
+
+        return MappingProxyType({one: self._verdicts[one] for one in VERDICTS if self._verdicts[one]})
 
     def document(self, alert: str) -> Json | None:
         """The investigation of an alert, None when it has none."""
         if alert not in self._places:
             return None
         offset, length, _ = self._places[alert]
-        self._file.seek(offset)
-        found: Json = json.loads(self._file.read(length))
+        found: Json = json.loads(self._spool.read(offset, length))
         return found
 
     def raw(self, alert: str) -> str | None:
@@ -80,8 +75,13 @@ class Investigations:
         if alert not in self._places:
             return None
         offset, length, rest = self._places[alert]
-        self._file.seek(offset + length)
-        return self._file.read(rest).decode("utf-8", "replace")
+        return self._spool.read(offset + length, rest).decode("utf-8", "replace")
+
+
+def _load() -> None:
+    # What fails here fails once more, and is told, where the room is needed.
+    with suppress(Exception):
+        import_module("keytrail.service.knowledge")
 
 
 class Beside:
@@ -101,8 +101,10 @@ class Beside:
         self._known = self._knowledge() if named else None
         self.sources = tuple(again(source) for source in sources)
         self._aside = FIRST_LOOK if request.since is None else ()
-        self._seeds: dict[str, list[bytes]] = {query: [] for query in self._aside}
+        self._seeds = Spool()
+        self._places: dict[str, list[tuple[int, int]]] = {query: [] for query in self._aside}
         self._changes = False
+        self.notes: tuple[str, ...] = ()  # for the user, when all is investigated
         self._store = archive_store(
             self.sources,
             settings,
@@ -124,7 +126,8 @@ class Beside:
             self._store.take_over(result)
         for match in result.matches:
             if match.pattern >= first:
-                self._seeds[self._aside[match.pattern - first]].append(match.raw)
+                place = (self._seeds.add(match.raw), len(match.raw))
+                self._places[self._aside[match.pattern - first]].append(place)
             else:
                 self._see(match.document)
 
@@ -132,7 +135,7 @@ class Beside:
         """Note that there may be something to investigate, and have the room for it loaded while others work."""
         if not self._changes and any(name in document for name in _CHANGE_NAMES):
             self._changes = True
-            Thread(target=import_module, args=("keytrail.service.knowledge",), daemon=True).start()
+            Thread(target=_load, daemon=True).start()
 
     def investigate(self, alerts: Callable[[str], bool], rules: Sequence[Rule]) -> Investigations:
         """Investigate the changes of key policies that a rule raised an alert for: `alerts` tells, by an alert's id."""
@@ -141,11 +144,12 @@ class Beside:
             return result
         from keytrail.service.knowledge import investigate_alerts
 
-        for query, raws in self._seeds.items():
-            self._store.seed(Selector.kql(query), raws)
+        for query, places in self._places.items():
+            self._store.seed(Selector.kql(query), (self._seeds.read(*place) for place in places))
         self._store.new_problems()  # those of the scan's own pass are told
         for ids, raw, document in investigate_alerts(self._store, self._known or self._knowledge(), alerts, rules):
             result.add(ids, document, raw)
+            self.notes = self.notes or trust_notes(self._accounts, [document])
         return result
 
     def problems(self) -> Sequence[InputError | SourceError]:

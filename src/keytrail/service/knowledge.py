@@ -20,8 +20,7 @@ from keytrail.rules import Rule
 from keytrail.service.inventory import read_inventory
 from keytrail.service.requests import Json
 from keytrail.service.snapshots import read_snapshots
-from keytrail.settings import Settings
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts, Settings
 from keytrail.store import EventStore
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from datetime import date
@@ -10,6 +9,7 @@ from typing import BinaryIO, Literal
 
 from keytrail.errors import UsageError
 from keytrail.policy import KeyPolicy, PrincipalKind, actions_of
+from keytrail.settings import is_account_id, is_organisation_id
 
 Status = Literal["known", "default", "none", "unknown"]
 
@@ -18,8 +18,6 @@ DEFAULT, NONE, STDIN = "default", "none", "-"
 
 # Bytes that are read of a policy. The parser takes half of that, KMS 32,768; the rest is not worth reading to refuse.
 _MOST_BYTES = 2_000_000
-_ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
-_ORGANISATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +41,14 @@ class Version:
 
 def account_id(text: str, option: str = "--account") -> str:
     """Return `text` when it is an account id. Raises UsageError naming `option`."""
-    if not _ACCOUNT.fullmatch(text):
+    if not is_account_id(text):
         raise UsageError(f"{option}: {text!r} is no account id", advice="an account id has 12 digits")
     return text
 
 
 def organisation_id(text: str) -> str:
     """Return `text` when it is the id of an organisation. Raises UsageError."""
-    if not _ORGANISATION.fullmatch(text):
+    if not is_organisation_id(text):
         raise UsageError(f"--org: {text!r} is no organisation id", advice="write it like o-exampleorgid")
     return text
 

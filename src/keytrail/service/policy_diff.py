@@ -12,7 +12,7 @@ from keytrail.policy import ChangeFacts, Comparison, assess, compare
 from keytrail.service.accounts import approvals
 from keytrail.service.policy import Version
 from keytrail.service.policy_history import LastChange
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 Answer = Literal["no new access", "new access", "not proved"]
 

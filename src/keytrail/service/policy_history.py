@@ -8,12 +8,16 @@ from datetime import datetime
 
 from keytrail.cloudtrail import parse_json
 from keytrail.errors import InputError, Place, SourceError, UsageError
-from keytrail.investigate.change import KeyName, change_of
-from keytrail.investigate.compare import facts_of
-from keytrail.investigate.events import Event, events_of
-from keytrail.investigate.history import history_of
-from keytrail.investigate.model import PolicyVersion
-from keytrail.investigate.queries import CHANGES_QUERY
+from keytrail.investigate import (
+    CHANGES_QUERY,
+    Event,
+    KeyName,
+    PolicyVersion,
+    change_of,
+    events_of,
+    facts_of,
+    history_of,
+)
 from keytrail.policy import ChangeFacts
 from keytrail.service.policy import Version
 from keytrail.service.query import run_query

@@ -53,7 +53,10 @@ class QueryRequest:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. A total is None while it is not known; bytes are as stored, before inflating."""
+    """How far a run is. A total is None while it is not known; bytes are as stored, before inflating.
+
+    `phase` says what it does when that is no longer what it was asked for first.
+    """
 
     objects_done: int = 0
     objects_total: int | None = None
@@ -62,6 +65,7 @@ class Progress:
     alerts: int = 0
     elapsed_seconds: float = 0.0
     current: str = ""
+    phase: str = ""
 
 
 Observe = Callable[[Progress], None]

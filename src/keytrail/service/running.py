@@ -26,6 +26,12 @@ def read_limits(settings: Settings) -> ReadLimits:
     return ReadLimits(**settings.reading.model_dump())
 
 
+def sizes_of(settings: Settings, jobs: int) -> Sizes:
+    """How the work of a run is cut up; `jobs` is a number of processes, 0 for what the settings say."""
+    scan = settings.scan
+    return Sizes(jobs or scan.jobs, scan.batch_files, scan.batch_bytes)
+
+
 def open_sources(texts: Sequence[str], settings: Settings) -> tuple[Source, ...]:
     """The sources that the user named; raises UsageError or SourceError for one that cannot be one."""
     aws = settings.aws
@@ -75,8 +81,7 @@ class Run:
             options=self.options,
             geo_paths=tuple(str(path) for path in self.settings.geoip.databases),
         )
-        scan = self.settings.scan
-        sizes = Sizes(self.jobs or scan.jobs, scan.batch_files, scan.batch_bytes)
+        sizes = sizes_of(self.settings, self.jobs)
         for result in search.run(plan, sizes, listing=self.listing, crew=self.crew):
             self.counts.add(result.counts)
             for error in result.errors:

@@ -67,51 +67,67 @@ def _scan(
         report=report,
         crew=crew,
     )
-    spool = Spool()
-    wanted = _filter(rules, request.min_severity)
-    duplicates = matches = 0
-    by_rule: Counter[str] = Counter()
-    by_severity: Counter[str] = Counter()
+    found = _Alerts(rules, request.min_severity)
     for result in run.results():
         if beside is not None:
             beside.take(result, first=len(rules))
         for match in result.matches:
-            severity = wanted(match) if match.pattern < len(rules) else None
-            if severity is None:
-                continue
-            matches += 1
-            if spool.add(match):
-                by_rule[rules[match.pattern].name] += 1
-                by_severity[severity] += 1
-            else:
-                duplicates += 1
-        run.alerts = len(spool)
+            if match.pattern < len(rules):
+                found.take(match)
+        run.alerts = len(found.spool)
     scanned_seconds = run.elapsed_seconds
     investigations = Investigations()
     if beside is not None:
-        investigations = beside.investigate(spool.holds, rules)
+        investigations = beside.investigate(found.spool.holds, rules)
         run.tell(beside.problems())
     return ScanResult(
-        alerts=spool.sorted(_builder(rules, investigations)),
+        alerts=found.spool.sorted(_builder(rules, investigations)),
         raw=investigations.raw,
         errors=tuple(run.errors),
         failures=tuple(run.failures),
-        stats=Stats(
-            objects=run.counts.objects,
-            stored_bytes=run.counts.stored_bytes,
-            inflated_bytes=run.counts.inflated_bytes,
-            records_read=run.counts.records,
-            matches=matches,
-            duplicates=duplicates,
-            problems=run.problems,
-            elapsed_seconds=run.elapsed_seconds,
-            skipped=MappingProxyType(run.skipped()),
-            by_rule=MappingProxyType(dict(by_rule.most_common())),
-            by_severity=MappingProxyType({s: by_severity[s] for s in reversed(SEVERITIES) if by_severity[s]}),
-            by_verdict=investigations.by_verdict,
-            investigating_seconds=run.elapsed_seconds - scanned_seconds,
-        ),
-        notes=(*loaded.notes, *run.notes()),
+        stats=_stats(run, found, investigations, run.elapsed_seconds - scanned_seconds),
+        notes=(*loaded.notes, *run.notes(), *(() if beside is None else beside.notes)),
+    )
+
+
+class _Alerts:
+    """The matches of a scan that become alerts, and how many there are of what."""
+
+    def __init__(self, rules: tuple[Rule, ...], least: str) -> None:
+        self._rules = rules
+        self._severity = _filter(rules, least)
+        self.spool = Spool()
+        self.matches = 0
+        self.by_rule: Counter[str] = Counter()
+        self.by_severity: Counter[str] = Counter()
+
+    def take(self, match: Match) -> None:
+        """Keep the match of a rule, unless it is below the least severity, or the same as one before."""
+        severity = self._severity(match)
+        if severity is None:
+            return
+        self.matches += 1
+        if self.spool.add(match):
+            self.by_rule[self._rules[match.pattern].name] += 1
+            self.by_severity[severity] += 1
+
+
+def _stats(run: Run, found: _Alerts, investigations: Investigations, investigating_seconds: float) -> Stats:
+    of_severity = found.by_severity
+    return Stats(
+        objects=run.counts.objects,
+        stored_bytes=run.counts.stored_bytes,
+        inflated_bytes=run.counts.inflated_bytes,
+        records_read=run.counts.records,
+        matches=found.matches,
+        duplicates=found.matches - len(found.spool),
+        problems=run.problems,
+        elapsed_seconds=run.elapsed_seconds,
+        skipped=MappingProxyType(run.skipped()),
+        by_rule=MappingProxyType(dict(found.by_rule.most_common())),
+        by_severity=MappingProxyType({one: of_severity[one] for one in reversed(SEVERITIES) if of_severity[one]}),
+        by_verdict=investigations.by_verdict,
+        investigating_seconds=investigating_seconds,
     )
 
 

@@ -28,8 +28,7 @@ from typing import NoReturn
 
 from keytrail.cloudtrail import ReadLimits, parse_json
 from keytrail.errors import InputError, Place, UsageError
-from keytrail.investigate.change import KeyName
-from keytrail.investigate.history import Snapshot
+from keytrail.investigate import KeyName, Snapshot
 from keytrail.policy import KeyPolicy
 
 _MOST_BYTES = 64 * 1024**2  # of one file: an export of all keys of a large organisation

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from keytrail import search
 from keytrail.search import Match
 
 Json = dict[str, object]
@@ -25,13 +24,10 @@ class _Entry:
 
 
 class Spool:
-    """An append-only file of ECS documents, each kept once by alert id. Not shared between processes."""
+    """The ECS documents of matches on disk, each kept once by alert id. Not shared between processes."""
 
     def __init__(self) -> None:
-        # The file has no name, so nothing is left behind however this process ends.
-        self._file = tempfile.TemporaryFile(prefix="keytrail-")  # noqa: SIM115 - it lives as long as the spool
-        weakref.finalize(self, self._file.close)
-        self._size = 0
+        self._documents = search.Spool()
         self._entries: list[_Entry] = []
         self._seen: set[bytes] = set()
 
@@ -41,9 +37,8 @@ class Spool:
         if key in self._seen:
             return False
         self._seen.add(key)
-        self._file.write(match.document)
-        self._entries.append(_Entry(match.time, match.pattern, match.id, self._size, len(match.document)))
-        self._size += len(match.document)
+        offset = self._documents.add(match.document)
+        self._entries.append(_Entry(match.time, match.pattern, match.id, offset, len(match.document)))
         return True
 
     def __len__(self) -> int:
@@ -55,19 +50,16 @@ class Spool:
 
     def sorted(self, build: Callable[[int, str, bytes], Json]) -> SpooledAlerts:
         """What was kept, by event time; `build(pattern, id, document)` makes each when it is asked for."""
-        self._file.flush()
-        return SpooledAlerts(self, sorted(self._entries), build)
-
-    def read(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(length)
+        return SpooledAlerts(self._documents, sorted(self._entries), build)
 
 
 class SpooledAlerts(Sequence[Json]):
     """The alerts of a run in order, made from the spool one at a time as they are read."""
 
-    def __init__(self, spool: Spool, entries: list[_Entry], build: Callable[[int, str, bytes], Json]) -> None:
-        self._spool = spool
+    def __init__(
+        self, documents: search.Spool, entries: list[_Entry], build: Callable[[int, str, bytes], Json]
+    ) -> None:
+        self._documents = documents
         self._entries = entries
         self._build = build
 
@@ -83,8 +75,8 @@ class SpooledAlerts(Sequence[Json]):
     def __getitem__(self, index: slice) -> Sequence[Json]: ...
     def __getitem__(self, index: int | slice) -> Json | Sequence[Json]:
         if isinstance(index, slice):
-            return SpooledAlerts(self._spool, self._entries[index], self._build)
+            return SpooledAlerts(self._documents, self._entries[index], self._build)
         return self._made(self._entries[index])
 
     def _made(self, entry: _Entry) -> Json:
-        return self._build(entry.pattern, entry.id, self._spool.read(entry.offset, entry.length))
+        return self._build(entry.pattern, entry.id, self._documents.read(entry.offset, entry.length))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from keytrail.search import Crew, Result, Sizes
+from keytrail.search import Crew, Result
 from keytrail.service.requests import Observe, Progress
-from keytrail.service.running import read_limits
+from keytrail.service.running import read_limits, sizes_of
 from keytrail.settings import Settings
 from keytrail.sources import ReplaySource, Source
-from keytrail.store.archive import ArchiveStore
+from keytrail.store import ArchiveStore
 
 
 def archive_store(
@@ -25,11 +25,10 @@ def archive_store(
     crew: Crew | None = None,
 ) -> ArchiveStore:
     """The event store over sources; those that can be read once are copied as they are read."""
-    scan = settings.scan
     return ArchiveStore(
         tuple(again(source) for source in sources),
         limits=read_limits(settings),
-        sizes=Sizes(jobs or scan.jobs, scan.batch_files, scan.batch_bytes),
+        sizes=sizes_of(settings, jobs),
         since=since,
         until=until,
         observe=_observer(observe),
@@ -45,7 +44,7 @@ def again(source: Source) -> Source:
 def _observer(observe: Observe | None) -> Callable[[Result], None] | None:
     if observe is None:
         return None
-    done = Progress(current="investigating")
+    done = Progress(phase="looking again")
 
     def on(result: Result) -> None:
         nonlocal done

@@ -17,7 +17,7 @@ MAX_TEXT = 1000
 """Characters of a name or a reason."""
 
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
-_ORGANISATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
+_ORGANISATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)  # of the API reference of AWS Organizations
 _LEADING_ZERO = re.compile(r"=\s*0\d{11}\b", re.ASCII)
 _KEYS = ("organisation", "accounts", "approved")
 _APPROVAL_KEYS = ("account", "name", "reason", "expires")
@@ -44,7 +44,7 @@ def accounts_problems(path: Path) -> list[SettingsError]:
 def text_of(path: Path) -> str:
     """The text of accounts.toml at `path`. Raises SettingsError, also when there is none."""
     if not path.exists():
-        advice = "It is named by the setting accounts.file; `keytrail accounts approve` creates it."
+        advice = "It is named by --accounts or the setting accounts.file; `keytrail accounts approve` creates it."
         raise SettingsError("no such file", place=Place(str(path)), advice=advice)
     return read_text(path)
 
@@ -72,11 +72,21 @@ def read_accounts(text: str, name: str) -> tuple[Accounts, list[SettingsError]]:
     return accounts, sorted(reader.problems, key=lambda one: (one.place.line or 0) if one.place else 0)
 
 
+def is_account_id(text: str) -> bool:
+    """Whether `text` is the id of an account."""
+    return _ACCOUNT.fullmatch(text) is not None
+
+
+def is_organisation_id(text: str) -> bool:
+    """Whether `text` is the id of an organisation."""
+    return _ORGANISATION.fullmatch(text) is not None
+
+
 def account_problem(account: object) -> tuple[str, str] | None:
     """What is wrong with an account id, and what to do; None when it is one."""
     if isinstance(account, int) and not isinstance(account, bool):
         return f"{account} is a number, not an account id", _QUOTE.format(f"{account:012d}")
-    if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
+    if not isinstance(account, str) or not is_account_id(account):
         return f"{_shown(account)} is no account id", 'An account id has 12 digits, such as "111122223333".'
     return None
 
@@ -105,7 +115,7 @@ class _Reader:
     def accounts(self, tree: Tree) -> Accounts:
         self._unknown(tree, _KEYS, "")
         organisation = tree.get("organisation")
-        if organisation is not None and not (isinstance(organisation, str) and _ORGANISATION.fullmatch(organisation)):
+        if organisation is not None and not (isinstance(organisation, str) and is_organisation_id(organisation)):
             what = f"{_shown(organisation)} is no organisation id"
             self._wrong("organisation", what, 'Write it like "o-exampleorgid".')
         approved: dict[str, ApprovedAccount] = {}
@@ -188,7 +198,7 @@ class _Reader:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 advice = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known)}."
-                if not at and (key in _APPROVAL_KEYS or _ACCOUNT.fullmatch(key)):
+                if not at and (key in _APPROVAL_KEYS or is_account_id(key)):
                     table = "[[approved]]" if key in _APPROVAL_KEYS else "[accounts]"
                     advice = f"Write it below {table}."
                 self._wrong(f"{at}.{key}" if at else key, f"no key is called {key}", advice)

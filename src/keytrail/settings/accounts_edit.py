@@ -29,7 +29,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class AccountEdit:
     """What was done to the approval of an account: `before` is None when it is new, `after` when it was revoked.
 
     `created` tells whether the file is new.
@@ -41,7 +41,9 @@ class Edit:
     created: bool = False
 
 
-def approve(path: Path, account: str, reason: str, expires: date | datetime | None, *, name: str = "") -> Edit:
+def approve_account(
+    path: Path, account: str, reason: str, expires: date | datetime | None, *, name: str = ""
+) -> AccountEdit:
     """Approve an outside account in the file at `path`, which is created if it is missing, or renew its approval.
 
     A date counts with its whole day (UTC); None is no end. A renewal without a name keeps the old one.
@@ -76,10 +78,10 @@ def approve(path: Path, account: str, reason: str, expires: date | datetime | No
         _add(document, entries, {key: value for key, value in values.items() if value is not None})
     others = tuple(one for one in accounts.approved if one.account != account)
     _write(document, path, replace(accounts, approved=(*others, after)))
-    return Edit(path, before, after, created)
+    return AccountEdit(path, before, after, created)
 
 
-def revoke(path: Path, account: str) -> Edit:
+def revoke_account(path: Path, account: str) -> AccountEdit:
     """Take the approval of an account out of the file at `path`; comments around it stay.
 
     Raises SettingsError when it is not approved, and for a file that is not good as it is.
@@ -96,7 +98,7 @@ def revoke(path: Path, account: str) -> Edit:
     document = _document(text, path)
     _remove(document, account)
     _write(document, path, replace(accounts, approved=tuple(o for o in accounts.approved if o.account != account)))
-    return Edit(path, before, None)
+    return AccountEdit(path, before, None)
 
 
 def _read(path: Path) -> tuple[str, Accounts]:
@@ -235,7 +237,11 @@ def _write(document: TOMLDocument, path: Path, meant: Accounts) -> None:
             os.fsync(stream.fileno())
         os.replace(partial, target)
     except OSError as error:
-        raise SettingsError(f"cannot be written: {error.strerror or error}", place=Place(str(path))) from error
+        raise SettingsError(
+            f"cannot be written: {error.strerror or error}",
+            place=Place(str(path)),
+            advice="Nothing was changed. The folder must exist and be writable; --accounts names another file.",
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

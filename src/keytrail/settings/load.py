@@ -51,7 +51,10 @@ def load_settings(*, config: Path | None = None, overrides: Mapping[str, object]
     layers.append(_environment_layer())
     layers.append(_override_layer(overrides or {}))
     merged, origin = _merge(layers)
-    errors = [*_unknown_variables(), *_validate(merged, origin)]
+    unknown = list(_unknown_variables())
+    # A variable without a setting in a section that exists is an error of both.
+    told = [error.place for error in unknown]
+    errors = [*unknown, *(error for error in _validate(merged, origin) if error.place not in told)]
     if errors:
         first = errors[0]
         if len(errors) > 1:

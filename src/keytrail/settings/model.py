@@ -156,12 +156,6 @@ class InvestigateSettings(Section):
     max_calls: int = Field(
         default=50_000, ge=100, le=10_000_000, description="Events of one key that are looked at closely."
     )
-    max_literals: int = Field(
-        default=2_000,
-        ge=10,
-        le=100_000,
-        description="Key ids, principals and access keys that the second pass of a scan looks for.",
-    )
     look_back_days: int = Field(
         default=30,
         ge=0,

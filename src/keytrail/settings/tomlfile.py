@@ -23,14 +23,14 @@ def read_text(path: Path) -> str:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise SettingsError(f"cannot be read: {reason}", place=Place(name)) from error
+        raise SettingsError(f"cannot be read: {reason}", place=Place(name), advice="Check its permissions.") from error
     if len(data) > MAX_BYTES:
-        raise SettingsError(f"larger than {MAX_BYTES} bytes", place=Place(name))
+        raise SettingsError(f"larger than {MAX_BYTES} bytes", place=Place(name), advice="Is it the right file?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise SettingsError("not UTF-8 text", place=Place(name, line=line)) from error
+        raise SettingsError("not UTF-8 text", place=Place(name, line=line), advice="Save it as UTF-8.") from error
 
 
 def parse(text: str, name: str, *, advice: str) -> Tree:
@@ -41,8 +41,8 @@ def parse(text: str, name: str, *, advice: str) -> Tree:
         what, line, column = _explained(str(error), text)
         raise SettingsError(f"not TOML: {what}", place=Place(name, line=line, column=column), advice=advice) from error
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise SettingsError("not TOML that can be read: nested too deeply, or a number too long", place=Place(name)) \
-            from error  # fmt: skip
+        what = "not TOML that can be read: nested too deeply, or a number too long"
+        raise SettingsError(what, place=Place(name), advice=advice) from error
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""

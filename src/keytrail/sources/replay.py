@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO
+from io import FileIO
 
 from keytrail.errors import ObjectError, Place, SourceError
 from keytrail.sources.model import Skipped, Source, SourceObject, TimeWindow
@@ -26,14 +27,15 @@ class _Copy:
 class ReplaySource:
     """Lists and reads `inner` (stdin, LookupEvents) the first time, and its copy from then on. Read by one process.
 
-    An object that could not be copied, because the disk is full, is an ObjectError when it is read again.
+    What the first whole listing gave, for its window and with the SourceError it ended with, is what every later one
+    gives. An object that could not be copied, because the disk is full, is an ObjectError when it is read again.
     """
 
     inner: Source
-    _file: IO[bytes] | None = field(default=None, repr=False)
+    _file: FileIO | None = field(default=None, repr=False)
     _size: int = 0
-    _listed: list[SourceObject] = field(default_factory=list)
-    _complete: bool = False
+    _listed: tuple[SourceObject, ...] | None = None
+    _failure: SourceError | None = None
     _copies: dict[str, _Copy] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
 
@@ -65,13 +67,19 @@ class ReplaySource:
         return self.inner.name(key)
 
     def objects(self, window: TimeWindow) -> Iterator[SourceObject]:
-        if self._complete:
+        if self._listed is None:
+            listed: list[SourceObject] = []
+            try:
+                for item in self.inner.objects(window):
+                    listed.append(item)
+                    yield item
+            except SourceError as error:
+                self._failure = error
+            self._listed = tuple(listed)
+        else:
             yield from self._listed
-            return
-        for item in self.inner.objects(window):
-            self._listed.append(item)
-            yield item
-        self._complete = True
+        if self._failure is not None:
+            raise self._failure
 
     def read(self, key: str) -> Iterator[bytes]:
         if key in self._copies:
@@ -86,35 +94,48 @@ class ReplaySource:
             yield from self._first(key)
 
     def _first(self, key: str) -> Iterator[bytes]:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="keytrail-")  # noqa: SIM115 - it lives as long as the source
-            weakref.finalize(self, self._file.close)
         start, copied = self._size, True
         try:
             for chunk in self.inner.read(key):
-                if copied:
-                    try:
-                        self._file.write(chunk)
-                        self._size += len(chunk)
-                    except OSError:
-                        copied = False
-                        self._size = self._file.seek(start)
-                        self._file.truncate()
+                copied = copied and self._keep(chunk)
                 yield chunk
         finally:  # Of an object that broke off, what came is what there is.
             if copied:
                 self._copies[key] = _Copy(start, self._size - start)
             else:
                 self._lost.add(key)
+                self._size = start
+                if self._file is not None:  # What was copied of it is room for others.
+                    with suppress(OSError):
+                        self._file.truncate(start)
+
+    def _keep(self, chunk: bytes) -> bool:
+        """Copy what was read behind what was copied before; False when there is no room."""
+        try:
+            if self._file is None:
+                # Without a buffer: in one, what did not fit would stand in the way of reading what did.
+                self._file = tempfile.TemporaryFile(prefix="keytrail-", buffering=0)  # noqa: SIM115 - lives as long
+                weakref.finalize(self, self._file.close)
+            self._file.seek(self._size)
+            left = memoryview(chunk)
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            return False
+        self._size += len(chunk)
+        return True
 
     def _again(self, copy: _Copy) -> Iterator[bytes]:
-        assert self._file is not None
         at, left = copy.offset, copy.size
         while left:
+            assert self._file is not None  # nothing is copied without it
             self._file.seek(at)
             chunk = self._file.read(min(left, _COPY_BYTES))
             if not chunk:
-                raise SourceError(f"the copy of {self.label} has been cut")
+                raise SourceError(
+                    f"the copy of {self.label} in the folder for temporary files has been cut",
+                    advice="Run it again; or save the input as a file first, and name that.",
+                )
             at, left = at + len(chunk), left - len(chunk)
             yield chunk
 

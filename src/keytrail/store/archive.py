@@ -38,8 +38,9 @@ from keytrail.store.arrivals import Arrivals
 from keytrail.store.model import Batch, Coverage, Damage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
 from keytrail.store.problems import Problems
 
-# Records that are kept parsed, some 5 kB each.
+# Records that are kept parsed, most of them some 5 kB; larger ones than so many bytes are parsed each time.
 _MOST_PARSED = 4_096
+_LARGE_BYTES = 16 * 1024
 
 Times = tuple[datetime | None, datetime | None]
 
@@ -128,7 +129,8 @@ class ArchiveStore:
     ) -> Iterator[StoredRecord]:
         found = sorted(self._selected(what, since, until), key=_order)
         for entry in found[:limit]:
-            yield self._record(entry.offset, entry.length)
+            record = self._record if entry.length <= _LARGE_BYTES else self._read
+            yield record(entry.offset, entry.length)
 
     def _read(self, offset: int, length: int) -> StoredRecord:
         raw = self._spool.read(offset, length)

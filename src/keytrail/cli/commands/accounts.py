@@ -19,8 +19,7 @@ from keytrail.text import for_json, for_terminal
 
 if TYPE_CHECKING:
     from keytrail.service.accounts import AccountRow
-    from keytrail.settings.accounts_edit import Edit
-    from keytrail.settings.trust import ApprovedAccount
+    from keytrail.settings import AccountEdit, ApprovedAccount
 
 _TABLE = (
     Column("account", "ACCOUNT", rigid=True),
@@ -60,7 +59,7 @@ def list_accounts(
 
     from keytrail.service.accounts import rows, trust
     from keytrail.service.times import parse_time
-    from keytrail.settings.accounts import accounts_problems
+    from keytrail.settings import accounts_problems
 
     settings = options.settings(config, {"output.color": color, "accounts.file": accounts})
     form = choose_format(output_format, None, Format)
@@ -122,8 +121,7 @@ def approve(
 
     from keytrail.service.accounts import parse_expiry
     from keytrail.service.policy import account_id
-    from keytrail.settings import accounts_place
-    from keytrail.settings.accounts_edit import approve as approve_in
+    from keytrail.settings import accounts_place, approve_account
 
     account_id(account, "ACCOUNT")
     if (expires is None) is not no_expiry:
@@ -135,7 +133,7 @@ def approve(
         )
     end = parse_expiry(expires, datetime.now(UTC)) if expires is not None else None
     path = accounts_place(options.settings(config, {"accounts.file": accounts}), _path(config))
-    for text in _edited(approve_in(path, account, reason, end, name=name or "")):
+    for text in _edited(approve_account(path, account, reason, end, name=name or "")):
         messages.note(text)
 
 
@@ -150,12 +148,11 @@ def revoke(account: Account, accounts: options.AccountsFile = None, config: opti
       keytrail accounts revoke 777788889999
     """
     from keytrail.service.policy import account_id
-    from keytrail.settings import accounts_place
-    from keytrail.settings.accounts_edit import revoke as revoke_in
+    from keytrail.settings import accounts_place, revoke_account
 
     account_id(account, "ACCOUNT")
     path = accounts_place(options.settings(config, {"accounts.file": accounts}), _path(config))
-    for text in _edited(revoke_in(path, account)):
+    for text in _edited(revoke_account(path, account)):
         messages.note(text)
 
 
@@ -183,13 +180,14 @@ def _left(row: AccountRow) -> str:
 
 
 def _numbers(rows: Iterable[AccountRow]) -> str:
-    standings = [row.standing for row in rows if row.account.isdecimal()]
+    # An account of the organisation may be approved besides.
+    standings = list({row.account: row.standing for row in rows if row.account.isdecimal()}.values())
     own, approved, expired = (standings.count(one) for one in ("organisation", "approved", "expired"))
     parts = [f"{count(own, 'account')} of the organisation", f"{approved:,} approved"]
     return ", ".join([*parts, f"{expired:,} expired"] if expired else parts)
 
 
-def _edited(edit: Edit) -> Iterator[str]:
+def _edited(edit: AccountEdit) -> Iterator[str]:
     """What was done, in sentences that are not yet safe."""
     before, after = edit.before, edit.after
     if after is None:

@@ -20,8 +20,7 @@ from keytrail.text import for_json
 
 if TYPE_CHECKING:
     from keytrail.service.policy_diff import PolicyDiff
-    from keytrail.settings import Settings
-    from keytrail.settings.trust import Accounts
+    from keytrail.settings import Accounts, Settings
 
 
 class TextFormat(StrEnum):

@@ -1,0 +1,36 @@
+"""Short names of what ARNs name: what people tell resources and identities by, in tables and reports."""
+
+from __future__ import annotations
+
+import re
+
+# IAM Identity Center puts the name of a permission set between these; a role's session follows it.
+_PERMISSION_SET = re.compile(r"^AWSReservedSSO_(.+)_[0-9a-f]{16}(?=/|$)")
+
+
+def short_resource(resource: str) -> str:
+    """Return the part of an ARN that a person tells resources by; anything else as it is.
+
+    >>> short_resource("arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+    '1234abcd-12ab-34cd-56ef-1234567890ab'
+    >>> short_resource("arn:aws:kms:eu-west-1:111122223333:alias/orders"), short_resource("alias/orders")
+    ('alias/orders', 'alias/orders')
+    """
+    parts = resource.split(":", 5)
+    return (parts[5] if parts[0] == "arn" and len(parts) == 6 else resource).removeprefix("key/")
+
+
+def short_identity(arn: str) -> str:
+    """Return the name in the ARN of an identity; a role's session follows it, and tells whose it is.
+
+    >>> short_identity("arn:aws:sts::111122223333:assumed-role/Admin/mallory")
+    'Admin/mallory'
+    >>> short_identity("arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/eve@example.com")
+    'Admin/eve@example.com'
+    >>> short_identity("arn:aws:iam::111122223333:user/team/alice"), short_identity("arn:aws:iam::111122223333:root")
+    ('alice', 'root')
+    """
+    kind, _, name = arn.split(":", 5)[-1].partition("/")
+    if kind in ("user", "role"):
+        name = name.rpartition("/")[2]
+    return _PERMISSION_SET.sub(r"\1", name or kind, count=1)
