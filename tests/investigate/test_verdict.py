@@ -211,6 +211,10 @@ def assumed_from(account: str) -> Judgement:
     return plain(ROOT, USE_APP, around=replace(related(), principals=Capped((role,), 1)))
 
 
+def crowd() -> Judgement:
+    return plain(ROOT, USE_APP, around=replace(related(), principals=Capped((PrincipalActivity(APP),), 2)))
+
+
 def held_to_ransom(*exempt: str) -> Judgement:
     deny = records.allow("*", ["kms:Decrypt"], {"ArnNotLike": {"aws:PrincipalArn": list(exempt)}}, Effect="Deny")
     return plain(ROOT, USE_APP, deny, before=(ROOT, USE_APP))
@@ -246,6 +250,7 @@ STORIES: Mapping[str, tuple[Callable[[], Judgement], str, set[str]]] = {
     "a role of that name, but another": (made_anew, "review", {"principal_remade"}),
     "a role that strangers act as": (lambda: assumed_from(records.OUTSIDE), "review", {"assumed_from_outside"}),
     "a role that a partner acts as": (lambda: assumed_from(PARTNER), "expected", {"own_accounts_only"}),
+    "one in a crowd": (crowd, "review", {"not_all_looked_at"}),
     "data held to ransom": (lambda: held_to_ransom(records.role_arn("Admin")), "review", {"no_longer_readable"}),
     "one role less may decrypt": (
         lambda: held_to_ransom(records.role_arn("Admin"), APP), "expected", {"nothing_gained"}

@@ -332,6 +332,7 @@ SIGNALS: Mapping[str, Signal] = {
     "grants_since": Signal(10, "concern", _grants_since),
     "used_perhaps": Signal(10, "concern", _used_perhaps),
     "used_after_expiry": Signal(10, "concern", _used_after_expiry),
+    "not_all_looked_at": Signal(10, "concern", stand_ins.not_all_looked_at),
     "copies_differ": Signal(10, "concern", _copies),
     "undecided": Signal(10, "concern", _undecided),
     "suspicious_act": Signal(10, "hint", deeds.did_one_thing_more),

@@ -60,5 +60,13 @@ def assumed_from_outside(e: Evidence) -> Said | None:
     return Said(f"Who gained access was assumed from accounts that nobody approved: {listed(said)}.")
 
 
+def not_all_looked_at(e: Evidence) -> Said | None:
+    """So many gained that what some of them did was not looked for: a crowd hides one."""
+    found = e.related.principals
+    if not found.truncated:
+        return None
+    return Said(f"Of {found.total:,} principals that gained access only {len(found.items):,} were looked at.")
+
+
 def _is_stranger(account: str, e: Evidence) -> bool:
     return e.relation(f"arn:aws:iam::{account}:root") in UNTRUSTED
