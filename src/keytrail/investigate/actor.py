@@ -14,7 +14,7 @@ from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange, change_of
 from keytrail.investigate.deeds import SUSPICIOUS
-from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.events import Event, event_of, member, text
 from keytrail.investigate.limits import Limits, later
 from keytrail.investigate.model import Act, ActKind, Actor, Capped, Seen
 from keytrail.store import EventStore, Selector, Sighting, StoredRecord, Want
@@ -220,7 +220,7 @@ def _same_actor(one: Event, actor: Event, address: str) -> bool:
 
 
 def _events(records: Iterable[StoredRecord]) -> Iterator[Event]:
-    return (event for record in records if (event := Event.of(record.data)) is not None)
+    return (event for record in records if (event := event_of(record)) is not None)
 
 
 def _operation(event: Event) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from keytrail.investigate.events import Event, text
 from keytrail.investigate.model import Act, ActKind
@@ -319,6 +320,7 @@ ACTS: Mapping[str, Mapping[str, tuple[ActKind, str]]] = {
 """Service -> event -> kind, and what is done, in the infinitive; the slots in it are `wording.SLOTS`."""
 
 
+@lru_cache(2_048)
 def act_of(event: Event, *, about: str = "") -> Act:
     """What an event was, in a sentence. `about` names the principal it concerns, if that is not the caller."""
     kind, doing, service = _done(event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from keytrail.investigate.events import Event, member, text
@@ -90,6 +91,7 @@ def sets_the_policy(event: Event) -> bool:
     return text(event.parameters, "policyName") in ("", "default")
 
 
+@lru_cache(2_048)
 def attempt_of(event: Event) -> PolicyChange | None:
     """The change that an event made or tried to make, None when it does not tell of which key."""
     parameters, response = event.parameters, event.response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from keytrail.cloudtrail import Json, event_time, identity
 from keytrail.errors import UsageError
@@ -23,7 +23,7 @@ USES: Mapping[str, tuple[str, ...]] = {
 """The events that are a use of a key, and the permissions each needs (spec/key-policy.md section 2)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Event:
     """One event with a readable time. Texts stand as in the record: whoever shows them makes them safe."""
 
@@ -156,11 +156,17 @@ class Event:
         return text(self.data, "userAgent")
 
 
+@lru_cache(2_048)
+def event_of(record: StoredRecord) -> Event | None:
+    """The event of a record, None when it has no time. Many changes by one actor ask for the same ones again."""
+    return Event.of(record.data)
+
+
 def events_of(records: Iterable[StoredRecord]) -> Iterator[Event]:
     """The events of records that have a time; an operation that two accounts saw, once (`sharedEventID`)."""
     shared: set[str] = set()
     for record in records:
-        event = Event.of(record.data)
+        event = event_of(record)
         if event is None:
             continue
         if (mark := text(record.data, "sharedEventID")) and mark in shared:

@@ -12,7 +12,7 @@ from keytrail.investigate.accounts import UNTRUSTED, relation_of
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange
-from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.events import Event, event_of, member, text
 from keytrail.investigate.grants import grants_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import (
@@ -162,7 +162,7 @@ def _principal(
     found.created += [one for one in about if one.name in creations]
     found.powers += [one for one in about if one.name in powers]
     for record in store.find(Selector.any_of((identity.arn,)), limits.window(change.event.time)[0]):
-        event = Event.of(record.data)
+        event = event_of(record)
         if event is None or event.id == change.event.id or not event.succeeded:
             continue
         if event.provider == STS and event.name.startswith("AssumeRole") and _goes_into(event, identity):

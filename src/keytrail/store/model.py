@@ -11,9 +11,9 @@ from keytrail.cloudtrail import Json
 from keytrail.search import Sighting, strings_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StoredRecord:
-    """One event of a store, `raw` as it was stored.
+    """One event of a store, `raw` as it was stored. Two are equal when they are the same object.
 
     `position` is its place in the order of arrival; -1 where a store does not say, as `find` need not.
     """
