@@ -34,7 +34,7 @@ type = "query"
 language = "kuery"
 severity = "medium"
 risk_score = 47
-query = "event.provider: kms.amazonaws.com and event.action: PutKeyPolicy and event.outcome: success and user.name: KeyAdmin"
+query = "event.provider: kms.amazonaws.com and event.action: PutKeyPolicy and user.name: KeyAdmin"
 """
 ACCOUNT = "444455556666"
 REGION = "eu-central-1"

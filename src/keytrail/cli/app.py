@@ -101,7 +101,7 @@ app.add_typer(config_app, name="config")
 def main() -> None:
     """Run the command that the process was started with, and exit."""
     # Records are trees, of which nothing is left over in circles: looking for these costs a tenth of an investigation.
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(500_000, 20, 20)
     _buffer_stdout()
     try:
         app(prog_name="keytrail")

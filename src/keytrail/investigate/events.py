@@ -48,17 +48,17 @@ class Event:
 
     # What was asked and answered -------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def parameters(self) -> Json:
         """`requestParameters`, empty when there are none."""
         return member(self.data, "requestParameters")
 
-    @property
+    @cached_property
     def response(self) -> Json:
         """`responseElements`, empty when there are none."""
         return member(self.data, "responseElements")
 
-    @property
+    @cached_property
     def error(self) -> str:
         """The error code of a call that failed, "" of one that succeeded."""
         return text(self.data, "errorCode")
@@ -86,7 +86,7 @@ class Event:
 
     # Who and from where ----------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def identity(self) -> Json:
         """`userIdentity`."""
         return member(self.data, "userIdentity")
@@ -135,7 +135,7 @@ class Event:
             return None
         return replace(role, session=caller.session)
 
-    @property
+    @cached_property
     def access_key(self) -> str:
         """The access key the call was signed with, "" where the record has none."""
         return text(self.identity, "accessKeyId")

@@ -37,7 +37,7 @@ from keytrail.errors import InputError, ObjectError, Place, SourceError
 from keytrail.search.cut import Cut, cut, escapes, is_lines, needs_slow_reader, whole_lines
 from keytrail.search.literals import finder
 from keytrail.search.patterns import Dispatch
-from keytrail.search.sites import Site, Spans, add, sample, site_of, times_in, told_by
+from keytrail.search.sites import Site, Spans, Told, add, sample, site_of, times_in, told_by
 from keytrail.search.values import within
 from keytrail.text import for_json
 
@@ -143,6 +143,7 @@ class Examiner:
         self._positions = finder(() if dispatch.values.with_queries else dispatch.pairs)
         self._values = dispatch.values
         self._seen: set[int] = set()
+        self._told = Told()
         # Without a literal to look for every record has to be read, and searching is a waste.
         self._narrow = dispatch.narrow and not options.check
 
@@ -164,8 +165,11 @@ class Examiner:
                 counts.inflated_bytes += len(buffer)
                 if about.site is not None:
                     about.tell = False
-                    for moment in times_in(buffer, about.site):
-                        self._cover(result, (about.site.account, about.site.region, moment))
+                    if not result.spans:
+                        self._told = Told()  # Each result tells all by itself.
+                    for moment in times_in(buffer, about.site, self._told):
+                        if self._cover(result, (about.site.account, about.site.region, moment)):
+                            self._told.add(about.site, moment)
                 if not self._fast(buffer, about, result):
                     self._slow(_pieces(buffer, limits.chunk_bytes), about, result)
                 return
@@ -249,9 +253,12 @@ class Examiner:
             if index in certain or self._values.may_match(raw, needles[index], self._seen):
                 yield index, raw
 
-    def _cover(self, result: Result, told: tuple[str, str, datetime] | None) -> None:
-        if told is not None and within(told[2], self._options.since, self._options.until):
-            add(result.spans, *told)
+    def _cover(self, result: Result, told: tuple[str, str, datetime] | None) -> bool:
+        """Add what was told, if it lies in the times asked for; whether it does."""
+        if told is None or not within(told[2], self._options.since, self._options.until):
+            return False
+        add(result.spans, *told)
+        return True
 
     # -- both -----------------------------------------------------------------------------------------------------
 

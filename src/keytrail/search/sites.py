@@ -56,14 +56,33 @@ def site_of(name: str) -> Site | None:
         return None
 
 
-def times_in(buffer: bytes, site: Site) -> Iterator[datetime]:
-    """The first and the last event time written in `buffer`, as far as they fit the site.
+class Told:
+    """Which times of accounts, Regions and days were told: what lies between two of them is not told again."""
 
-    One that does not may be what a caller put into the parameters of a request.
+    def __init__(self) -> None:
+        self._bounds: dict[tuple[str, str, bytes], tuple[bytes, bytes]] = {}
+
+    def covers(self, site: Site, time: bytes) -> bool:
+        """Whether a time, as records write it, lies between two that were told."""
+        bounds = self._bounds.get((site.account, site.region, time[:10]))
+        return bounds is not None and bounds[0] <= time <= bounds[1]
+
+    def add(self, site: Site, moment: datetime) -> None:
+        """Note that a time was told."""
+        time = moment.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+        key = (site.account, site.region, time[:10])
+        first, last = self._bounds.get(key, (time, time))
+        self._bounds[key] = (min(first, time), max(last, time))
+
+
+def times_in(buffer: bytes, site: Site, told: Told) -> Iterator[datetime]:
+    """The first and the last event time written in `buffer`, as far as they fit the site and are news.
+
+    One that does not fit may be what a caller put into the parameters of a request.
     """
     for at in {stringzilla.find(buffer, _KEY), stringzilla.rfind(buffer, _KEY)}:
         found = _TIME.match(buffer, at) if at >= 0 else None
-        if found is None:
+        if found is None or told.covers(site, found[1]):
             continue
         try:
             moment = datetime.fromisoformat(found[1].decode()).astimezone(UTC)
