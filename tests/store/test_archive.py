@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from keytrail.cloudtrail import Json, ReadLimits
 from keytrail.errors import InputError, SourceError
-from keytrail.search import Result, Sizes, workers
+from keytrail.search import Match, Result, Sizes, match_id, strings_of, workers
 from keytrail.sources import SourceObject, SourceSettings, TimeWindow, open_source
 from keytrail.sources.files import FileSource
 from keytrail.store import ArchiveStore, Damage, EventStore, Interval, MemoryStore, Selector, Sighting, Want
@@ -49,6 +49,17 @@ class Passes:
 
 def ids(store: EventStore, what: Selector, *times: datetime | None) -> list[object]:
     return [one.data["eventID"] for one in store.find(what, *times)]
+
+
+def hand_over(store: ArchiveStore, what: Selector, records: list[Json]) -> None:
+    """Give the store what a pass of somebody else's found of a selector."""
+    for one in records:
+        held = tuple(sorted(what.literals & set(strings_of(one))))
+        match = Match(
+            7, match_id("", one), str(one["eventTime"]), b"", json.dumps(one).encode(), held, str(one["eventID"])
+        )
+        store.take_over(Result(matches=[match]), {7: what})
+    store.taken_over([what])
 
 
 def test_what_was_prepared_is_answered_from_one_pass(tmp_path: Path) -> None:
@@ -84,8 +95,8 @@ def test_records_that_a_caller_has_already_read_need_no_pass(tmp_path: Path) -> 
     passes = Passes()
     store = archive(write_objects(tmp_path, DAY), observe=passes)
     action = Selector.kql("event.action: Decrypt")
-    store.seed(action, [json.dumps(one).encode() for one in [*DAY, DAY[0]]])
-    store.seed(Selector.any_of(("3", "4")), [json.dumps(one).encode() for one in DAY[3:5]])
+    hand_over(store, action, [*DAY, DAY[0]])
+    hand_over(store, Selector.any_of(("3", "4")), DAY[3:5])
     assert ids(store, action, at(10)) == ["e10", "e11"]
     assert store.count(action) == 12
     assert ids(store, Selector.any_of(("4",))) == ["e04"]
@@ -105,7 +116,7 @@ def test_events_outside_the_stores_own_times_do_not_exist(tmp_path: Path) -> Non
         "e06",
     ]
     assert store.coverage().seen[0].first >= at(4)
-    store.seed(Selector.kql("event.action: Decrypt"), [json.dumps(one).encode() for one in DAY])
+    hand_over(store, Selector.kql("event.action: Decrypt"), DAY)
     assert store.count(Selector.kql("event.action: Decrypt")) == 3
 
 

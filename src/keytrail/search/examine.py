@@ -142,6 +142,9 @@ class Examiner:
         self._geo = geo
         self._positions = finder(() if dispatch.values.with_queries else dispatch.pairs)
         self._values = dispatch.values
+        # Whether the time of an event decides anything: to read it takes as long as a simple query.
+        bounds = [(options.since, options.until), *((one.since, one.until) for one in dispatch.given)]
+        self._timed = bool(dispatch.values) or any(one != (None, None) for one in bounds)
         self._seen: set[int] = set()
         self._told = Told()
         # Without a literal to look for every record has to be read, and searching is a waste.
@@ -275,14 +278,15 @@ class Examiner:
         candidates = self._dispatch.candidates(data)
         if not candidates and not self._values:
             return
-        moment = event_time(data)
-        if not within(moment, self._options.since, self._options.until):
-            return
+        moment = None
+        if self._timed:
+            moment = event_time(data)
+            if not within(moment, self._options.since, self._options.until):
+                return
+            candidates = [one for one in candidates if within(moment, one.pattern.since, one.pattern.until)]
         document = Document(data, geo=self._geo)
         found: list[tuple[int, tuple[str, ...]]] = [
-            (one.number, ())
-            for one in candidates
-            if within(moment, one.pattern.since, one.pattern.until) and one.query.matches(document)
+            (one.number, ()) for one in candidates if one.query.matches(document)
         ]
         if self._values:
             result.seen.update(self._values.sighted(data, moment))

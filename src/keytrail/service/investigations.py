@@ -100,9 +100,7 @@ class Beside:
         named = settings.investigate.inventory is not None or settings.investigate.snapshots
         self._known = self._knowledge() if named else None
         self.sources = tuple(again(source) for source in sources)
-        self._aside = FIRST_LOOK if request.since is None else ()
-        self._seeds = Spool()
-        self._places: dict[str, list[tuple[int, int]]] = {query: [] for query in self._aside}
+        self._aside = tuple(map(Selector.kql, FIRST_LOOK)) if request.since is None else ()
         self._changes = False
         self.notes: tuple[str, ...] = ()  # for the user, when all is investigated
         self._store = archive_store(
@@ -118,17 +116,14 @@ class Beside:
     @property
     def patterns(self) -> tuple[Pattern, ...]:
         """What the scan is to look for besides what its rules do."""
-        return tuple(Pattern(query, query, raw_only=True) for query in self._aside)
+        return tuple(Pattern("", what.query, raw_only=True) for what in self._aside)
 
     def take(self, result: Result, *, first: int) -> None:
         """Take a result of the scan; the matches of `patterns` are numbered from `first`."""
         if self._aside:
-            self._store.take_over(result)
+            self._store.take_over(result, dict(enumerate(self._aside, first)))
         for match in result.matches:
-            if match.pattern >= first:
-                place = (self._seeds.add(match.raw), len(match.raw))
-                self._places[self._aside[match.pattern - first]].append(place)
-            else:
+            if match.pattern < first:
                 self._see(match.document)
 
     def _see(self, document: bytes) -> None:
@@ -144,8 +139,7 @@ class Beside:
             return result
         from keytrail.service.knowledge import investigate_alerts
 
-        for query, places in self._places.items():
-            self._store.seed(Selector.kql(query), (self._seeds.read(*place) for place in places))
+        self._store.taken_over(self._aside)
         self._store.new_problems()  # those of the scan's own pass are told
         for ids, raw, document in investigate_alerts(self._store, self._known or self._knowledge(), alerts, rules):
             result.add(ids, document, raw)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import chain
 
 from keytrail import search
-from keytrail.cloudtrail import ReadLimits, event_time, identity
+from keytrail.cloudtrail import ReadLimits, event_time
 from keytrail.errors import InputError, SourceError
 from keytrail.search import (
     Crew,
@@ -29,13 +29,12 @@ from keytrail.search import (
     Sizes,
     Spans,
     Spool,
-    match_id,
     merge,
     within,
 )
 from keytrail.sources import Source, TimeWindow
 from keytrail.store.arrivals import Arrivals
-from keytrail.store.model import Batch, Coverage, Damage, Interval, Selector, Sighting, StoredRecord, Want, strings_of
+from keytrail.store.model import Batch, Coverage, Damage, Interval, Selector, Sighting, StoredRecord, Want
 from keytrail.store.problems import Problems
 
 # Records that are kept parsed, most of them some 5 kB; larger ones than so many bytes are parsed each time.
@@ -59,10 +58,10 @@ class _Entry:
 class ArchiveStore:
     """The events of `sources` from `since` on and before `until`: to the store, others do not exist.
 
-    A question is answered from what `prepare` and `seed` have put aside, if that covers it; else by a pass of its own,
-    which is remembered. Sources have to give the same objects each time they are read. `now` is what relative dates in
-    a query count from. `observe` is told every result of a pass; `listing` is that of the latest pass. The workers of
-    a `crew` make the passes, if it has any.
+    A question is answered from what `prepare` and `take_over` have put aside, if that covers it; else by a pass of its
+    own, which is remembered. Sources have to give the same objects each time they are read. `now` is what relative
+    dates in a query count from. `observe` is told every result of a pass; `listing` is that of the latest pass. The
+    workers of a `crew` make the passes, if it has any.
 
     `coverage` promises no more than it says. The bounds of an interval are the times of two events that the objects
     hold of the account and Region, yet there may be earlier and later ones. Where objects have no names of AWS's
@@ -168,23 +167,20 @@ class ArchiveStore:
         if terms or asked:
             self._pass(terms, asked)
 
-    def seed(self, what: Selector, raws: Iterable[bytes]) -> None:
-        """Take over all records of the sources that `what` selects, of all times, from a caller who has read them."""
-        terms = _terms(what)
-        for raw in raws:
-            data = json.loads(raw)
-            moment = event_time(data)
-            if within(moment, *self._times):
-                who = identity(data)
-                number = self._keep(_name(match_id("", data), who.time), moment, who.event_id, raw)
-                strings = set(strings_of(data))
-                self._add(number, (term for term in terms if term.query or not term.literals.isdisjoint(strings)))
-        for term in terms:
-            self._prepared.setdefault(term, []).append((None, None))
+    def take_over(self, result: Result, selectors: Mapping[int, Selector]) -> None:
+        """Take over a result from a caller who examines all objects itself: its problems, and the matches of some.
 
-    def take_over(self, result: Result) -> None:
-        """Take over what could not be read, from a caller who examines all objects itself and gives every result."""
+        `selectors` are by the numbers of their patterns, whose key is "" and which hold the record (`raw_only`).
+        """
         self._problems.add(result)
+        for match in result.matches:
+            if match.pattern in selectors and within(event_time({"eventTime": match.time}), *self._times):
+                self._put_aside(match, selectors[match.pattern])
+
+    def taken_over(self, selectors: Iterable[Selector]) -> None:
+        """Be told that every match of these was taken over, of all times."""
+        for term in chain.from_iterable(map(_terms, selectors)):
+            self._prepared.setdefault(term, []).append((None, None))
 
     def _selected(self, what: Selector, since: datetime | None, until: datetime | None) -> list[_Entry]:
         """The entries of a selector, each event once."""
@@ -199,14 +195,17 @@ class ArchiveStore:
 
     def _pass(self, terms: Mapping[Selector, Sequence[Times]], sightings: tuple[Sighting, ...]) -> Spans:
         """Look for all terms and sightings in every object, once; returns what the objects cover."""
-        queries = [(term, times) for term, wanted in terms.items() if term.query for times in wanted]
+        selectors: list[Selector] = []
+        patterns: list[Pattern] = []
+        for term, wanted in terms.items():
+            for since, until in wanted if term.query else ():
+                selectors.append(term)
+                patterns.append(Pattern("", term.query, since=since, until=until, raw_only=True))
         literals = frozenset(
             Literal(value, *times) for term, wanted in terms.items() for value in term.literals for times in wanted
         )
-        patterns = [
-            Pattern("", term.query, since=since, until=until, raw_only=True) for term, (since, until) in queries
-        ]
         if literals:
+            selectors.append(Selector.any_of(one.value for one in literals))
             patterns.append(Pattern("", literals=literals))
         plan = Plan(
             patterns=tuple(patterns),
@@ -220,8 +219,7 @@ class ArchiveStore:
         self.listing = Listing()
         for result in search.run(plan, self._sizes, listing=self.listing, crew=self._crew):
             for match in result.matches:
-                number = self._keep_match(match)
-                self._add(number, [queries[match.pattern][0]] if not match.literals else map(_literal, match.literals))
+                self._put_aside(match, selectors[match.pattern])
             seen |= result.seen
             merge(spans, result.spans)
             self._problems.add(result)
@@ -248,20 +246,20 @@ class ArchiveStore:
             until = min(max(ends), until) if until is not None else max(ends)
         return since, until
 
-    def _keep_match(self, match: Match) -> int:
-        moment = event_time({"eventTime": match.time})
-        return self._keep(_name(match.id, match.time), moment, match.event_id, match.raw)
-
-    def _keep(self, name: bytes, moment: datetime | None, event_id: str, raw: bytes) -> int:
+    def _keep(self, match: Match) -> int:
         """The number of the entry of a record; one that was delivered again, byte for byte, is kept once."""
-        key = hashlib.blake2b(raw, digest_size=16).digest()
+        key = hashlib.blake2b(match.raw, digest_size=16).digest()
         number = self._numbers.setdefault(key, len(self._entries))
         if number == len(self._entries):
-            self._entries.append(_Entry(moment, event_id, name, self._spool.add(raw), len(raw)))
+            moment = event_time({"eventTime": match.time})
+            offset = self._spool.add(match.raw)
+            self._entries.append(_Entry(moment, match.event_id, _name(match), offset, len(match.raw)))
         return number
 
-    def _add(self, number: int, terms: Iterable[Selector]) -> None:
-        for term in terms:
+    def _put_aside(self, match: Match, what: Selector) -> None:
+        """Keep the record of a match for the query that found it, or for those of the literals that it holds."""
+        number = self._keep(match)
+        for term in map(_literal, match.literals) if what.literals else (what,):
             self._found.setdefault(term, set()).add(number)
 
     # -- in the order of arrival ----------------------------------------------------------------------------------
@@ -292,9 +290,9 @@ def _covered(times: Times, prepared: Iterable[Times]) -> bool:
     )
 
 
-def _name(id: str, time: str) -> bytes:
+def _name(match: Match) -> bytes:
     """An event's identity, short: by the id of what finds it, which says nothing of its time, and by its time."""
-    return hashlib.blake2b(f"{id} {time}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(f"{match.id} {match.time}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _order(entry: _Entry) -> tuple[datetime, str]:
