@@ -1,0 +1,1 @@
+"""Telling people: messages about alerts, and the sinks that deliver them."""

@@ -1,0 +1,1 @@
+"""New objects and records as they arrive: folders, buckets, queues, LookupEvents, standard input."""
