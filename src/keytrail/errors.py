@@ -12,7 +12,8 @@ KeytrailError
 ├── InputError              one object, record or line cannot be read; the rest goes on   exit 3
 │   ├── ObjectError         a whole object: damaged gzip, too large, no known layout
 │   └── RecordError         one record or line of an object
-└── SourceError             a source cannot be reached, or holds nothing to read     exit 4
+├── SourceError             a source cannot be reached, or holds nothing to read     exit 4
+└── StoreError              what the state or the lake keeps cannot be read or written   exit 4
 """
 
 from __future__ import annotations
@@ -156,3 +157,7 @@ class RecordError(InputError):
 
 class SourceError(KeytrailError):
     """A source cannot be reached, or holds nothing of what was asked for."""
+
+
+class StoreError(KeytrailError):
+    """What the state or the lake keeps cannot be read or written: a full disk, a lock, a damaged segment."""

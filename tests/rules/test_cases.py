@@ -1,7 +1,8 @@
 """Rule files and what comes of them: a file in cases/ beside NAME.expected.json.
 
 The expectation has `errors` and `notes` as text, in order; `rules` in order, each with some members of its API form
-(null: the member is absent; a case of one whole rule says all of them); `unsupported` by rule_id.
+(null: the member is absent; a case of one whole rule says all of them); `exception_lists` and `exception_items`
+likewise; `unsupported` by rule_id.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ def test_file_gives_rules_errors_and_notes(path: Path, monkeypatch: pytest.Monke
     for rule, wanted in zip(rules, expected.get("rules", []), strict=True):
         seen = rule if path.name in WHOLE else {name: rule.get(name) for name in wanted}
         assert seen == wanted
+    for name in ("exception_lists", "exception_items"):
+        told = [one.to_dict() for one in getattr(result, name)]
+        for one, wanted in zip(told, expected.get(name, []), strict=True):
+            assert {member: one.get(member) for member in wanted} == wanted
     reasons = {rule.rule_id: rule.unsupported_reason for rule in result.rules if not rule.supported}
     assert reasons == expected.get("unsupported", {})
 

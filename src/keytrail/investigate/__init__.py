@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from keytrail.investigate.queries import CHANGES, CHANGES_QUERY, FIRST_LOOK
+    from keytrail.investigate.watched import watched_values
 
 _HOMES = {
     "change": ("KeyName", "PolicyChange", "change_of"),
@@ -44,6 +45,7 @@ _HOMES = {
         "PolicyVersion", "Seen", "TimelineEntry", "Usage",
     ),
     "queries": ("CHANGES", "CHANGES_QUERY", "FIRST_LOOK"),
+    "watched": ("watched_values",),
 }  # fmt: skip
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "facts_of",
     "history_of",
     "investigate",
+    "watched_values",
 ]
 
 

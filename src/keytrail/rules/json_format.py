@@ -1,4 +1,4 @@
-"""Rules in JSON: Kibana's exports (NDJSON, one object on a line), a single rule, or a list of rules."""
+"""Rules and exceptions in JSON: Kibana's exports (NDJSON, one object on a line), a single one, or a list of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _IN_STRING = Spelling(re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\."))
 
-# What an export holds beside rules, by the members that give it away (elastic-engine.md, section 5.3).
-EXCEPTIONS, CONNECTORS, DETAILS = "exception lists and items", "connectors", "export details"
+# What an export holds beside rules and exceptions; 5.3 of elastic-engine.md tells by which members each is known.
+CONNECTORS, DETAILS = "connectors", "export details"
 
 
 class JsonPlaces:
@@ -146,25 +146,32 @@ def _space(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _sorted_out(lines: Lines, items: Iterable[tuple[object, int]], syntax_errors: Sequence[RuleError] = ()) -> Contents:
+def _sorted_out(
+    lines: Lines, values: Iterable[tuple[object, int]], syntax_errors: Sequence[RuleError] = ()
+) -> Contents:
     found: list[Found] = []
+    exception_lists: list[Found] = []
+    items: list[Found] = []
     errors = list(syntax_errors)
     skipped: Counter[str] = Counter()
-    for value, start in items:
+    for value, start in values:
         if not isinstance(value, dict):
             errors.append(RuleError(f"a rule must be an object, not {shown(value)}", place=lines.place(start)))
+        elif value.keys() & {"item_id", "entries"}:
+            items.append(Found(value, JsonPlaces(lines, start)))
+        elif "list_id" in value:
+            exception_lists.append(Found(value, JsonPlaces(lines, start)))
         elif kind := _other_kind(value):
             skipped[kind] += 1
         else:
             found.append(Found(value, JsonPlaces(lines, start)))
-    meant_for_us = syntax_errors or skipped or any(_rule_like(one.data) for one in found)
-    return Contents(tuple(found), tuple(errors), skipped, "" if meant_for_us else "holds no rules")
+    like_ours = any(_rule_like(one.data) for one in found) or any("list_id" in one.data for one in items)
+    foreign = "" if syntax_errors or skipped or exception_lists or like_ours else "holds no rules"
+    return Contents(tuple(found), tuple(exception_lists), tuple(items), tuple(errors), skipped, foreign)
 
 
 def _other_kind(value: Mapping[str, object]) -> str:
-    """Return what a line of an export holds that is no rule, empty for a rule."""
-    if value.keys() & {"list_id", "item_id", "entries"}:
-        return EXCEPTIONS
+    """Return what a line of an export holds that is neither rule nor exception, empty for a rule."""
     if "attributes" in value:
         return CONNECTORS
     if "exported_count" in value or "exported_rules_count" in value:

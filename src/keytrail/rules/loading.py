@@ -1,9 +1,10 @@
-"""Rules from files and folders, and the pack that is built in: every rule that is sound, every error, every note."""
+"""Rules and exceptions from files and folders, and the built-in pack: all that is sound, every error, every note."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +12,9 @@ from types import MappingProxyType
 from keytrail.errors import Place, RuleError
 from keytrail.rules import notes
 from keytrail.rules.build import build, label
-from keytrail.rules.contents import Contents
+from keytrail.rules.contents import Contents, Found
+from keytrail.rules.exceptions import ExceptionItem, ExceptionList
+from keytrail.rules.exceptions_build import build_item, build_list
 from keytrail.rules.files import LoadLimits, RuleFile, list_files, read_text
 from keytrail.rules.json_format import read_json
 from keytrail.rules.model import Rule, RuleSet
@@ -28,14 +31,17 @@ _PACK = Path(__file__).with_name("pack")
 
 
 def load(paths: Sequence[Path | str], *, limits: LoadLimits = _LIMITS) -> RuleSet:
-    """Return the rules in files and folders, with every error of every file.
+    """Return the rules, exception lists and exception items in files and folders, with every error of every file.
 
-    A rule that is wrong stops no other. Of rules with the same rule_id the first counts, the others are errors.
-    Rules that keytrail cannot run are among the rules, with `unsupported_reason`. Nothing is raised.
+    One that is wrong stops no other. Of rules with the same rule_id the first counts, the others are errors; so with
+    lists and items of one id and namespace. Rules that keytrail cannot run are among the rules, with
+    `unsupported_reason`; those that name a list which no file has keep the reference, and a note says so. Nothing is
+    raised.
     """
     listing = list_files(paths, READERS, limits)
     errors = list(listing.errors)
     rules: dict[str, Rule] = {}
+    exceptions = _Exceptions({}, {})
     skipped: Counter[str] = Counter()
     foreign: list[str] = []
     for file in listing.files:
@@ -48,9 +54,15 @@ def load(paths: Sequence[Path | str], *, limits: LoadLimits = _LIMITS) -> RuleSe
         if contents.foreign and not contents.found and not wrong:
             wrong.append(RuleError(contents.foreign, place=Place(file.path)))
         wrong += _add_rules(contents, rules)
+        wrong += exceptions.add(contents)
         errors += _bounded(wrong, file, limits)
-    said = notes.about_files(skipped, foreign, listing.hidden, listing.deprecated)
-    return RuleSet(tuple(rules.values()), tuple(errors), (*said, *notes.about_rules(tuple(rules.values()))))
+    found, lists, items = tuple(rules.values()), tuple(exceptions.lists.values()), tuple(exceptions.items.values())
+    said = (
+        *notes.about_files(skipped, foreign, listing.hidden, listing.deprecated),
+        *notes.about_rules(found),
+        *notes.about_exceptions(found, lists, items),
+    )
+    return RuleSet(found, tuple(errors), said, lists, items)
 
 
 def merge(own: RuleSet, builtin: RuleSet) -> RuleSet:
@@ -58,7 +70,13 @@ def merge(own: RuleSet, builtin: RuleSet) -> RuleSet:
     taken = {rule.rule_id: rule for rule in own.rules}
     kept = tuple(rule for rule in builtin.rules if rule.rule_id not in taken)
     replaced = tuple(notes.about_override(taken[rule.rule_id], rule) for rule in builtin.rules if rule.rule_id in taken)
-    return RuleSet(own.rules + kept, own.errors + builtin.errors, own.notes + builtin.notes + replaced)
+    return RuleSet(
+        own.rules + kept,
+        own.errors + builtin.errors,
+        own.notes + builtin.notes + replaced,
+        own.exception_lists + builtin.exception_lists,
+        own.exception_items + builtin.exception_items,
+    )
 
 
 @cache
@@ -103,6 +121,37 @@ def _add_rules(contents: Contents, rules: dict[str, Rule]) -> list[RuleError]:
                 )
             )
     return errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Exceptions:
+    """The sound exception lists and items so far, by their keys."""
+
+    lists: dict[tuple[str, str], ExceptionList]
+    items: dict[tuple[str, str], ExceptionItem]
+
+    def add(self, contents: Contents) -> list[RuleError]:
+        """Add those of a file; return what is wrong with the others."""
+        errors: list[RuleError] = []
+        for found in contents.lists:
+            made, problems = build_list(found)
+            errors += problems
+            if made is not None and (first := self.lists.setdefault(made.key, made)) is not made:
+                errors.append(_repeated(found, "list_id", f"exception list {made.list_id!r}", first.origin))
+        for found in contents.items:
+            item, problems = build_item(found)
+            errors += problems
+            if item is not None and (known := self.items.setdefault(item.key, item)) is not item:
+                errors.append(_repeated(found, "item_id", f"exception item {item.item_id!r}", known.origin))
+        return errors
+
+
+def _repeated(found: Found, name: str, label: str, first: Place) -> RuleError:
+    return RuleError(
+        f"{label}: its {name} is that of another at {first}",
+        place=found.places.of((name,)),
+        advice=f"Give one of them another {name}, or remove it.",
+    )
 
 
 def _bounded(errors: list[RuleError], file: RuleFile, limits: LoadLimits) -> list[RuleError]:

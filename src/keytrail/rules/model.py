@@ -5,8 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from keytrail.errors import Place, QueryError, RuleError
+
+if TYPE_CHECKING:  # exceptions.py stands on this module
+    from keytrail.rules.exceptions import ExceptionItem, ExceptionList
 
 # From harmless to grave; comparing positions compares severities.
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -176,11 +180,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Rules with unique ids, everything that was wrong with their files, and what a person should be told."""
+    """Rules with unique ids, everything that was wrong with their files, what a person should be told; exceptions."""
 
     rules: tuple[Rule, ...] = ()
     errors: tuple[RuleError, ...] = ()
     notes: tuple[str, ...] = ()
+    exception_lists: tuple[ExceptionList, ...] = ()
+    exception_items: tuple[ExceptionItem, ...] = ()
 
     @property
     def runnable(self) -> tuple[Rule, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from keytrail.rules.checks import shown
+from keytrail.rules.exceptions import ExceptionItem, ExceptionList, references
 from keytrail.rules.model import Rule
 from keytrail.rules.schema import FIELDS, TYPES
 
@@ -27,11 +29,7 @@ def about_rules(rules: Sequence[Rule]) -> list[str]:
     for what, those in (
         ("disabled, listed but not run", [rule for rule in rules if not rule.enabled]),
         (
-            "with exception lists, which are not in the file and not applied: expect alerts on what they except",
-            [rule for rule in running if rule.exceptions_list],
-        ),
-        (
-            "with alert suppression, which is not applied: every match is reported",
+            "with alert suppression, which a scan does not apply: it reports every match",
             [rule for rule in running if rule.alert_suppression],
         ),
         (
@@ -50,6 +48,37 @@ def about_rules(rules: Sequence[Rule]) -> list[str]:
     return notes
 
 
+def about_exceptions(
+    rules: Sequence[Rule], lists: Sequence[ExceptionList], items: Sequence[ExceptionItem]
+) -> list[str]:
+    """Return which references lead to no list, and which items to none."""
+    known = {one.key for one in lists}
+    notes: list[str] = []
+    applied = [rule for rule in rules if rule.supported and known.intersection(references(rule))]
+    if applied:
+        named = _first(shown(rule.name) for rule in applied)
+        notes.append(
+            f"{_count(len(applied), 'rule')} with exception lists, which a scan does not apply: "
+            f"expect alerts on what they except: {named}"
+        )
+    lost: dict[tuple[str, str], list[Rule]] = {}
+    for rule in rules:
+        for key in references(rule):
+            if key not in known:
+                lost.setdefault(key, []).append(rule)
+    # The words of the reference engine, which its clients look for (elastic-engine.md, section 5.3).
+    notes.extend(
+        f"{_count(len(those), 'rule')}{', each of which' if len(those) > 1 else ''} "
+        f"references a non existent exception list (list_id: {json.dumps(list_id)}), "
+        f"expect alerts on what it excepts: {_first(shown(rule.name) for rule in those)}"
+        for (list_id, _), those in lost.items()
+    )
+    if orphans := [item for item in items if item.list_key not in known]:
+        named = _first(shown(item.name) for item in orphans)
+        notes.append(f"{_count(len(orphans), 'exception item')} of lists that no file has: {named}")
+    return notes
+
+
 def about_files(
     skipped: Mapping[str, int], foreign: Sequence[str], hidden: Sequence[str], deprecated: Sequence[str]
 ) -> list[str]:
@@ -57,7 +86,7 @@ def about_files(
     notes = []
     if skipped:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in skipped.items())
-        notes.append(f"passed over what is no rule in exports: {kinds}")
+        notes.append(f"passed over what is neither rule nor exception in exports: {kinds}")
     for paths, what in (
         (foreign, "files without rules"),
         (hidden, "hidden files"),

@@ -1,7 +1,8 @@
 """Searches over the objects of sources: what can match, the fast passes over bytes, worker processes."""
 
-from keytrail.search.examine import Counts, Match, Options, Result, match_id
-from keytrail.search.patterns import Pattern, dispatch
+from keytrail.search.cut import Rows
+from keytrail.search.examine import Counts, Examiner, Match, Options, Result, match_id
+from keytrail.search.patterns import Dispatch, Pattern, dispatch
 from keytrail.search.sites import Site, Spans, merge, site_of
 from keytrail.search.spool import Spool
 from keytrail.search.values import Literal, Sighting, strings_of, value_at, within
@@ -10,6 +11,8 @@ from keytrail.search.workers import Crew, Listing, Plan, Pool, Sizes, available_
 __all__ = [
     "Counts",
     "Crew",
+    "Dispatch",
+    "Examiner",
     "Listing",
     "Literal",
     "Match",
@@ -18,6 +21,7 @@ __all__ = [
     "Plan",
     "Pool",
     "Result",
+    "Rows",
     "Sighting",
     "Site",
     "Sizes",

@@ -8,6 +8,7 @@ says what is wrong. Where both answer they give the same records; a differential
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,22 +37,70 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _lines = msgspec.json.Decoder(msgspec.Raw)
 
 
+class Records(ABC):
+    """The records of a buffer, by their indexes."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def raw(self, index: int) -> bytes:
+        """The bytes of a record."""
+
+    @abstractmethod
+    def at(self, position: int) -> int | None:
+        """The index of the record in which a position of the buffer lies, None outside of all."""
+
+    def holding(self, positions: Iterable[int]) -> list[int]:
+        """The indexes of the records in which `positions` of the buffer lie, ascending."""
+        return sorted({index for position in positions if (index := self.at(position)) is not None})
+
+
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Records):
     """The records of a buffer, in order, as slices of it; `lines` when each stands on a line of its own."""
 
     raws: Sequence[msgspec.Raw]
     starts: Sequence[int]
     lines: Sequence[int] | None = None
 
-    def holding(self, positions: Iterable[int]) -> list[int]:
-        """The indexes of the records in which `positions` of the buffer lie, ascending."""
-        return sorted({index for position in positions if (index := self.at(position)) is not None})
+    def __len__(self) -> int:
+        return len(self.raws)
+
+    def raw(self, index: int) -> bytes:
+        return bytes(self.raws[index])
 
     def at(self, position: int) -> int | None:
-        """The index of the record in which a position of the buffer lies, None between records."""
         index = bisect_right(self.starts, position) - 1
         return index if index >= 0 and position < self.starts[index] + len(self.raws[index]) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Records):
+    """Records that lie one behind the other, as in a column of Arrow: row n from offset n to offset n + 1.
+
+    Offsets may count from the beginning of a larger buffer; `buffer` is what lies from the first to the last.
+
+    >>> rows = Rows(b"abcd", (7, 10, 10, 11))
+    >>> [rows.raw(index) for index in range(len(rows))], rows.at(2), rows.at(3), rows.at(4)
+    ([b'abc', b'', b'd'], 0, 2, None)
+    """
+
+    buffer: bytes | memoryview
+    offsets: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def raw(self, index: int) -> bytes:
+        first = self.offsets[0]
+        return bytes(self.buffer[self.offsets[index] - first : self.offsets[index + 1] - first])
+
+    def at(self, position: int) -> int | None:
+        index = bisect_right(self.offsets, position + self.offsets[0]) - 1
+        return index if 0 <= index < len(self) else None
 
 
 def needs_slow_reader(buffer: bytes) -> bool:

@@ -28,13 +28,14 @@ from keytrail.cloudtrail import (
     event_time,
     identity,
     inflate,
+    parse_json,
     read_items,
 )
 from keytrail.cloudtrail.geo import GeoLookup
 from keytrail.cloudtrail.inflate import inflate_whole
 from keytrail.cloudtrail.records import record_from_slice
-from keytrail.errors import InputError, ObjectError, Place, SourceError
-from keytrail.search.cut import Cut, cut, escapes, is_lines, needs_slow_reader, whole_lines
+from keytrail.errors import InputError, ObjectError, Place, RecordError, SourceError
+from keytrail.search.cut import Records, Rows, cut, escapes, is_lines, needs_slow_reader, whole_lines
 from keytrail.search.literals import finder
 from keytrail.search.patterns import Dispatch
 from keytrail.search.sites import Site, Spans, Told, add, sample, site_of, times_in, told_by
@@ -182,6 +183,33 @@ class Examiner:
         else:
             self._lines(stream, about, result)
 
+    def examine_rows(self, rows: Rows, result: Result, name: str = "") -> list[tuple[int, Match]]:
+        """The matches in records that are cut and unwrapped already (`Record.raw`), each with its row, in their order.
+
+        To `result` the same matches are added, what else there is to tell, and an error for a row that is no JSON
+        object; `name` says in errors where the rows are from. What a pattern's predicate raises goes through: whoever
+        has to know which pattern it was examines the rows again, with an Examiner for each pattern by itself.
+        """
+        result.seen |= self._seen
+        positions: list[int] = []
+        hits: list[tuple[int, int]] = []
+        if self._narrow:
+            positions, hits = self._places(rows.buffer)  # type: ignore[arg-type]  # all that is asked of it is a buffer
+            if not positions and not hits:
+                return []
+        found: list[tuple[int, Match]] = []
+        for index, raw in self._chosen(rows, positions, hits):
+            before = len(result.matches)
+            try:
+                data = read_row(raw, Place(name, record=index), self._options.limits)
+            except RecordError as error:
+                result.errors.append(error)
+                continue
+            result.counts.records += 1
+            self._match(data, raw, result)
+            found += [(index, match) for match in result.matches[before:]]
+        return found
+
     # -- the slow way ---------------------------------------------------------------------------------------------
 
     def _slow(self, chunks: Iterable[bytes], about: _Object, result: Result, first_line: int = 1) -> None:
@@ -214,9 +242,7 @@ class Examiner:
         positions: list[int] = []
         hits: list[tuple[int, int]] = []
         if self._narrow:
-            positions = self._positions(buffer)
-            positions += escapes(buffer, slashes=self._values.slashes)
-            hits = self._values.positions(buffer, self._seen)
+            positions, hits = self._places(buffer)
             if not positions and not hits and not about.tell:
                 return True
         records = cut(buffer)
@@ -240,10 +266,18 @@ class Examiner:
                 self._take(record_from_slice(raw, place, limits), result)
         return True
 
-    def _chosen(self, records: Cut, positions: list[int], hits: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    def _places(self, buffer: bytes) -> tuple[list[int], list[tuple[int, int]]]:
+        """Where in a buffer stands what has to be read, and the hits of values, which may count or not."""
+        positions = self._positions(buffer)
+        positions += escapes(buffer, slashes=self._values.slashes)
+        return positions, self._values.positions(buffer, self._seen)
+
+    def _chosen(
+        self, records: Records, positions: list[int], hits: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, bytes]]:
         """The records to read, with their index: all, or those at `positions`, and those whose hits can count."""
         if not self._narrow:
-            yield from enumerate(map(bytes, records.raws))
+            yield from ((index, records.raw(index)) for index in range(len(records)))
             return
         needles: dict[int, set[int]] = {}
         for position, needle in hits:
@@ -251,7 +285,7 @@ class Examiner:
                 needles.setdefault(found, set()).add(needle)
         certain = set(records.holding(positions))
         for index in sorted(certain | needles.keys()):
-            raw = bytes(records.raws[index])
+            raw = records.raw(index)
             # What is seen grows while the records are read: a sighting that was answered needs no more of them.
             if index in certain or self._values.may_match(raw, needles[index], self._seen):
                 yield index, raw
@@ -338,6 +372,20 @@ def _decode_plain(raw: bytes, limits: ReadLimits) -> Json | None:
     return data
 
 
+def read_row(raw: bytes, place: Place, limits: ReadLimits) -> Json:
+    """The record that `raw` spells, of which it is known that it is one and stands in no envelope.
+
+    Raises RecordError for anything but a JSON object.
+    """
+    try:
+        data: object = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        data = parse_json(raw, place, limits)
+    if not isinstance(data, dict):
+        raise RecordError("a row that is not a CloudTrail record", place=place)
+    return data
+
+
 def _hold(chunks: Iterable[bytes], most: int) -> tuple[bytes, Iterator[bytes], bool]:
     """The beginning of an object, the rest, and whether the beginning is all."""
     stream = iter(chunks)
@@ -368,4 +416,4 @@ def _inflated(chunks: Iterator[bytes], counts: Counts) -> Iterator[bytes]:
         yield chunk
 
 
-__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "match_id"]
+__all__ = ["Counts", "Examiner", "Match", "Options", "Result", "Rows", "match_id", "read_row"]

@@ -18,6 +18,7 @@ from keytrail.settings.model import (
     ScanSettings,
     Settings,
 )
+from keytrail.settings.notify import NotifySettings, Secret, SinkSettings, Verdict
 from keytrail.settings.show import Row, describe, template
 from keytrail.settings.trust import Accounts, ApprovedAccount, Standing
 
@@ -29,12 +30,16 @@ __all__ = [
     "AwsSettings",
     "GeoipSettings",
     "InvestigateSettings",
+    "NotifySettings",
     "OutputSettings",
     "ReadingSettings",
     "Row",
     "ScanSettings",
+    "Secret",
     "Settings",
+    "SinkSettings",
     "Standing",
+    "Verdict",
     "accounts_place",
     "accounts_problems",
     "approve_account",

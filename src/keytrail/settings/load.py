@@ -14,12 +14,16 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from keytrail.errors import Place, SettingsError
-from keytrail.settings.model import Section, Settings
+from keytrail.settings.base import Section
+from keytrail.settings.model import Settings
+from keytrail.settings.notify import SINKS
 from keytrail.settings.tomlfile import Tree, parse, places_in, read_text
 
 FILE_NAME = "keytrail.toml"
 ACCOUNTS_NAME = "accounts.toml"
 _PREFIX = "KEYTRAIL_"
+TABLES: Mapping[str, Mapping[str, type[Section]]] = {"notify.sinks": SINKS}
+"""The settings that are arrays of tables, with what each kind of table may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,12 @@ class _Layer:
     missing: Place
 
     def place(self, name: str) -> Place:
-        """Where `name` (section.key, or a section) is set in this layer."""
-        return self.places.get(name) or self.places.get(name.partition(".")[0]) or self.missing
+        """Where `name` (a section, section.key, a key of one of its tables) is set in this layer, or what holds it."""
+        while name:
+            if name in self.places:
+                return self.places[name]
+            name = name.rpartition(".")[0]
+        return self.missing
 
 
 def load_settings(*, config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
@@ -64,6 +72,9 @@ def load_settings(*, config: Path | None = None, overrides: Mapping[str, object]
         merged["accounts"] = {"file": found}
     settings = Settings(**merged)  # type: ignore[arg-type]  # just validated
     settings._origins.update({name: str(layer.place(name)) for name, layer in origin.items() if "." in name})
+    for array in TABLES:
+        places = origin[array].places if array in origin else {}
+        settings._origins.update({name: str(place) for name, place in places.items() if name.startswith(f"{array}.")})
     return settings
 
 
@@ -184,18 +195,66 @@ def _explain(detail: ErrorDetails, origin: Mapping[str, _Layer]) -> SettingsErro
     name = ".".join(str(part) for part in detail["loc"][:2])
     layer = origin.get(name) or origin.get(name.partition(".")[0])
     place = layer.place(name) if layer else None
+    if name in TABLES:
+        return _explain_table(detail, name, layer)
     if detail["type"] == "extra_forbidden":
         return _unknown(name, place)
     if name in sections():
         return SettingsError(
             f"{name} is a section, not a value", place=place, advice=f"Write [{name}] and its keys on the lines below."
         )
-    shown = repr(detail["input"])
-    given = "a hidden value" if looks_secret(name) else shown if len(shown) <= 80 else shown[:79] + "…"
-    message = detail["msg"].removeprefix("Value error, ")
+    given = "a hidden value" if looks_secret(name) else _shown(detail["input"])
     return SettingsError(
-        f"{name}: {given} is not allowed: {message[:1].lower()}{message[1:]}", place=place, advice=allowed(name)
+        f"{name}: {given} is not allowed: {_sentence(detail['msg'])}", place=place, advice=allowed(name)
     )
+
+
+def _explain_table(detail: ErrorDetails, array: str, layer: _Layer | None) -> SettingsError:
+    """An error of an array of tables, or in one of them. Values are shown of no key that holds secrets."""
+    kinds = TABLES[array]
+    number, *rest = detail["loc"][2:] or ("",)
+    if number == "":
+        message = _sentence(detail["msg"])
+        advice = f"Write [[{array}]] above each of them, with two brackets on each side."
+        if detail["type"] == "value_error":
+            advice = "Give each of them a name of its own."
+        return SettingsError(f"{array}: {message}", place=layer.place(array) if layer else None, advice=advice)
+    kind = str(rest.pop(0)) if rest and rest[0] in kinds else ""  # pydantic puts the kind between number and key
+    key = str(rest[0]) if rest else ""
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        key = "kind"
+    name = f"{array}.{number}" + (f".{key}" if key else "")
+    place = layer.place(name) if layer else None
+    if key == "kind":
+        what = "no kind is given" if detail["type"] == "union_tag_not_found" else "no such kind"
+        return SettingsError(f"{name}: {what}", place=place, advice=f"One of {', '.join(kinds)}.")
+    if kind and detail["type"] == "extra_forbidden":
+        known = [*kinds[kind].model_fields]
+        near = difflib.get_close_matches(key, known, n=1)
+        advice = f"Did you mean {near[0]}?" if near else f"Known for {kind}: {', '.join(known)}."
+        return SettingsError(f"no key of a {kind} table is called {key}", place=place, advice=advice)
+    if detail["type"] == "missing":
+        return SettingsError(f"{name} is missing", place=place, advice=allowed(name, kind))
+    what = f"{name}: "
+    if key and key in kinds[kind].model_fields and not is_secret(kinds[kind], key):
+        what += f"{_shown(detail['input'])} is not allowed: "
+    return SettingsError(f"{what}{_sentence(detail['msg'])}", place=place, advice=allowed(name, kind) if key else "")
+
+
+def is_secret(model: type[Section], key: str) -> bool:
+    """Whether a key of a table holds a secret."""
+    return "SecretStr" in str(model.model_fields[key].annotation)
+
+
+def _sentence(message: str) -> str:
+    """What pydantic says, to go on a sentence with."""
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:79] + "…"
 
 
 def _unknown(name: str, place: Place | None) -> SettingsError:
@@ -251,11 +310,17 @@ def sections() -> dict[str, type[Section]]:
     return found
 
 
-def allowed(name: str) -> str:
-    """What the setting `name` may be, in words."""
+def allowed(name: str, kind: str = "") -> str:
+    """What the setting `name` may be, in words; `kind` is that of the table, where it is a key of one of an array."""
     section, _, key = name.partition(".")
-    field = sections()[section].model_fields[key]
-    schema = sections()[section].model_json_schema()["properties"][key]
+    model = sections()[section]
+    if kind:
+        array, _, key = name.rpartition(".")
+        model = TABLES[array.rpartition(".")[0]][kind]
+    field = model.model_fields[key]
+    schema = model.model_json_schema()["properties"][key]
+    if f"{section}.{key}" in TABLES:
+        return f"Tables [[{section}.{key}]]. {field.description}"
     variants = schema.get("anyOf", [schema])
     rule = next(variant for variant in variants if variant.get("type") != "null")
     if "enum" in rule:
@@ -268,7 +333,9 @@ def allowed(name: str) -> str:
     elif rule["type"] == "boolean":
         words = "Either true or false"
     elif rule["type"] == "array":
-        words = "A list of paths"
+        item = rule.get("items", {})
+        words = f"A list of {'whole numbers' if item.get('type') == 'integer' else 'texts'}"
+        words = "A list of paths" if item.get("format") == "path" else words
     elif rule.get("format") == "path":
         words = "A path"
     else:

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, PrivateAttr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
-
-Severity = Literal["low", "medium", "high", "critical"]
-
-
-def _paths(value: object) -> object:
-    """An environment variable holds a JSON list, or paths separated as in PATH."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [part for part in value.split(os.pathsep) if part]
-
-
-def _path(value: object) -> object:
-    """Refuses what no file can be called; pydantic would take an empty text for the current folder."""
-    if value == "" or "\0" in str(value):
-        raise ValueError("no file is called so")
-    return value
-
-
-Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
-OnePath = Annotated[Path, BeforeValidator(_path)]
-
-
-class Section(BaseModel):
-    """One table of keytrail.toml. Unknown keys are refused, so that a misspelt limit is never silently ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+from keytrail.settings.base import GIB, KIB, MIB, OnePath, Paths, Section, Severity
+from keytrail.settings.notify import NotifySettings
+from keytrail.settings.watch import LakeSettings, StateSettings, WatchSettings
 
 
 class ReadingSettings(Section):
@@ -189,7 +158,11 @@ class Settings(BaseSettings):
     geoip: GeoipSettings = GeoipSettings()
     accounts: AccountsSettings = AccountsSettings()
     investigate: InvestigateSettings = InvestigateSettings()
+    notify: NotifySettings = NotifySettings()
     output: OutputSettings = OutputSettings()
+    state: StateSettings = StateSettings()
+    lake: LakeSettings = LakeSettings()
+    watch: WatchSettings = WatchSettings()
 
     # Where each value that is not a default came from, by its dotted name.
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

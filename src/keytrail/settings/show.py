@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
-from keytrail.settings.load import allowed, looks_secret, sections
+from keytrail.settings.load import TABLES, allowed, looks_secret, sections
 from keytrail.settings.model import Settings
+from keytrail.settings.notify import EXAMPLE
 
 _MASK = "********"
+_EXAMPLES = {"notify.sinks": EXAMPLE}
 _USER_INFO = re.compile(r"(://)[^/@\s]+@")
 
 
@@ -40,17 +44,23 @@ def template() -> str:
             about = allowed(f"{section}.{key}")
             lines += textwrap.wrap(about, 110, initial_indent="# ", subsequent_indent="# ")
             lines.append(f"#{key} = {_toml(value) if value is not None else _toml('')}")
+            if example := _EXAMPLES.get(f"{section}.{key}"):
+                lines += ["# Or, instead of that line and below the other keys:"]
+                lines += [f"#   {line}".rstrip() for line in example.splitlines()]
     return "\n".join(lines) + "\n"
 
 
 def describe(settings: Settings) -> list[Row]:
     """Every setting in force, in the order of the file; what looks like a secret is masked."""
-    rows = []
+    rows: list[Row] = []
     for section, model in sections().items():
         values: BaseModel = getattr(settings, section)
         for key, field in model.model_fields.items():
             name = f"{section}.{key}"
             value = getattr(values, key)
+            if name in TABLES and value:
+                rows += _table_rows(settings, name, value)
+                continue
             if value is None:
                 shown = "(not set)"
             elif looks_secret(name):
@@ -59,6 +69,26 @@ def describe(settings: Settings) -> list[Row]:
                 shown = _USER_INFO.sub(rf"\1{_MASK}@", _toml(value))
             rows.append(Row(name, shown, settings._origins.get(name, "default"), field.description or ""))
     return rows
+
+
+def _table_rows(settings: Settings, array: str, tables: tuple[BaseModel, ...]) -> Iterator[Row]:
+    """What is set in each table of an array, in the order of the file."""
+    for number, table in enumerate(tables):
+        for key, field in type(table).model_fields.items():
+            if key not in table.model_fields_set:
+                continue
+            name = f"{array}.{number}.{key}"
+            value = getattr(table, key)
+            shown = _masked(value.get_secret_value()) if isinstance(value, SecretStr) else _toml(value)
+            origin = settings._origins.get(name) or settings._origins.get(array, "default")
+            about = field.description or f"One of {', '.join(TABLES[array])}."
+            yield Row(name, shown, origin, about)
+
+
+def _masked(secret: str) -> str:
+    """A secret as it may be shown: of a URL its host is no secret, and tells which it is."""
+    host = urlsplit(secret).hostname if "://" in secret else None
+    return _toml(f"{secret.partition('://')[0]}://{host}/{_MASK}") if host else _MASK
 
 
 def _toml(value: object) -> str:

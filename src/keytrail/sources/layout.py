@@ -16,6 +16,7 @@ EXPECTED_NAMES = ".json, .jsonl or .ndjson, each also with .gz"
 
 _SUFFIXES = (".json.gz", ".json", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _SERVICE = re.compile(r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?\d{12}/([^/]+)/$", re.ASCII)
+_SERVICE_OF_KEY = re.compile(r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?\d{12}/([^/]+)/", re.ASCII)
 _TRAIL = re.compile(r"(?:^|.*?/)CloudTrail/(?:[^/]+/)?", re.DOTALL)
 _DATE = re.compile(r"(?:^|/)CloudTrail/[^/]+/(\d{4}(?:/\d\d(?:/\d\d)?)?)/", re.ASCII)
 
@@ -47,6 +48,17 @@ def kind_of_key(key: str) -> ObjectKind:
     if "/CloudTrail-Digest/" in path:
         return "digest"
     return "insight" if "/CloudTrail-Insight/" in path else kind_of_name(key)
+
+
+def kind_of_delivery(key: str) -> ObjectKind:
+    """Return what the object `key` holds that nobody asked for: as `kind_of_key`, but other services' are "other".
+
+    >>> kind_of_delivery("AWSLogs/123456789012/Config/x.json.gz"), kind_of_delivery("export/b.json")
+    ('other', 'events')
+    """
+    service = _SERVICE_OF_KEY.search(key)
+    kind = kind_of_key(key)
+    return "other" if kind == "events" and service and service[1] != "CloudTrail" else kind
 
 
 def kind_of_folder(path: str) -> ObjectKind:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keytrail.aws import client, explained, session_region, source_error
+from keytrail.aws import AwsSettings, client, explained, session_region, source_error
 from keytrail.aws.failures import THROTTLED, error_code
 from keytrail.errors import ObjectError, Place, SourceError, UsageError
 from keytrail.sources.model import Skipped, Source, SourceObject, SourceSettings, TimeWindow
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsRequestTypeDef, LookupEventsResponseTypeDef
 
-_PAGE_EVENTS = 50
-_KEPT_DAYS = 90
-_KMS = "kms.amazonaws.com"
+PAGE_EVENTS = 50
+KEPT_DAYS = 90
+KMS = "kms.amazonaws.com"
 _THROTTLED_TRIES = 6
 _REGION_NAME = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
-_NOTE = (
+NOTE = (
     "aws:// shows management events of the last 90 days only (the limits of LookupEvents): no data events, no network "
     "activity events; read the trail's bucket (s3://…) for those"
 )
@@ -39,10 +39,15 @@ def open_account(text: str, settings: SourceSettings) -> Source:
 
     `all` means the regions enabled for the account (needs ec2:DescribeRegions). Raises UsageError for anything else.
     """
-    regions = tuple(dict.fromkeys(part.strip().lower() for part in text[len("aws://") :].strip("/").split(",")))
+    return LookupSource(text, settings, named_regions(text[len("aws://") :], text))
+
+
+def named_regions(names: str, text: str) -> tuple[str, ...]:
+    """The regions in `eu-west-1,us-east-1`, perhaps none. Raises UsageError for anything else, naming all of `text`."""
+    regions = tuple(dict.fromkeys(part.strip().lower() for part in names.strip("/").split(",")))
     if any(set(region) - set(_REGION_NAME) or len(region) > 40 for region in regions):
         raise UsageError(f"{text!r} names no region", advice="write aws://, aws://eu-west-1,us-east-1 or aws://all")
-    return LookupSource(text, settings, tuple(filter(None, regions)))
+    return tuple(filter(None, regions))
 
 
 def _utc_now() -> datetime:
@@ -85,10 +90,10 @@ class LookupSource:
 
     def objects(self, window: TimeWindow) -> Iterator[SourceObject]:
         """Yield one object a page, within the window; its default is the last `lookup_days` days."""
-        self.skipped, self.problems, self.notes = Skipped(), [], [_NOTE]
+        self.skipped, self.problems, self.notes = Skipped(), [], [NOTE]
         self.pages.clear()
         since, until = self._span(window)
-        regions = self._regions()
+        regions = regions_of(self.regions, self.settings.aws, self.label)
         # An event of KMS is in the second answer again. One that was delivered between the two is only there, so what
         # is left out is what was seen, not what comes from KMS.
         seen: dict[str, set[str]] = {region: set() for region in regions}
@@ -96,13 +101,7 @@ class LookupSource:
         found = False
         for part in ("kms", "all"):
             for region in regions:
-                request: LookupEventsRequestTypeDef = {
-                    "StartTime": since,
-                    "EndTime": until,
-                    "MaxResults": _PAGE_EVENTS,
-                }
-                if part == "kms":
-                    request["LookupAttributes"] = [{"AttributeKey": "EventSource", "AttributeValue": _KMS}]
+                request = lookup_request(since, until, kms=part == "kms")
                 for number, events in enumerate(self._pages(region, request, pacers[region]), 1):
                     key = f"{region}/{part}/{number}"
                     lines = list(self._records(key, events, seen[region], remember=part == "kms"))
@@ -114,36 +113,22 @@ class LookupSource:
         if not found:
             raise SourceError(
                 f"{self.label}: no events in {', '.join(regions)} from {_minute(since)} to {_minute(until)}",
-                advice=f"check account and region (`aws sts get-caller-identity`). {_NOTE}",
+                advice=f"check account and region (`aws sts get-caller-identity`). {NOTE}",
             )
 
     def _span(self, window: TimeWindow) -> tuple[datetime, datetime]:
         now = self.now()
         until = min(window.until or now, now)
         since = window.since or until - timedelta(days=self.settings.lookup_days)
-        if since < (oldest := now - timedelta(days=_KEPT_DAYS)):
+        if since < (oldest := now - timedelta(days=KEPT_DAYS)):
             since = oldest
             self.notes.append(f"events before {_minute(oldest)} are no longer kept there")
         if since >= until:
             raise SourceError(
                 f"{self.label}: nothing is kept there for the time asked for, up to {_minute(until)}",
-                advice=_NOTE,
+                advice=NOTE,
             )
         return since, until
-
-    def _regions(self) -> tuple[str, ...]:
-        settings = self.settings.aws
-        if "all" in self.regions:
-            with explained(action="ec2:DescribeRegions", resource="the account"):
-                answer = client("ec2", settings, session_region(settings) or "us-east-1").describe_regions()
-            return tuple(sorted(region["RegionName"] for region in answer["Regions"]))
-        if self.regions:
-            return self.regions
-        if region := session_region(settings):
-            return (region,)
-        raise SourceError(
-            f"{self.label}: no AWS region is set", advice="write aws://eu-west-1, or set AWS_REGION or [aws] region"
-        )
 
     def _pages(self, region: str, request: LookupEventsRequestTypeDef, pacer: Pacer) -> Iterator[list[EventTypeDef]]:
         cloudtrail = client("cloudtrail", self.settings.aws, region)
@@ -178,11 +163,41 @@ class LookupSource:
                 continue
             if remember:
                 seen.add(identity)
-            record = event.get("CloudTrailEvent")
-            if not record:
+            if (line := record_line(event)) is None:
                 self.problems.append(
                     ObjectError(f"event {identity} came without its record", place=Place(self.name(key)))
                 )
                 continue
-            # A record comes on one line; if one did not, a line break could only stand between tokens.
-            yield record.replace("\r", " ").replace("\n", " ").encode("utf-8", "surrogatepass") + b"\n"
+            yield line
+
+
+def lookup_request(since: datetime, until: datetime, *, kms: bool) -> LookupEventsRequestTypeDef:
+    """The first call for the events of a time, or for those of KMS only. Both ends are inclusive, in seconds."""
+    request: LookupEventsRequestTypeDef = {"StartTime": since, "EndTime": until, "MaxResults": PAGE_EVENTS}
+    if kms:
+        request["LookupAttributes"] = [{"AttributeKey": "EventSource", "AttributeValue": KMS}]
+    return request
+
+
+def record_line(event: EventTypeDef) -> bytes | None:
+    """The record that an answer holds, as a line of NDJSON; None if it holds none."""
+    if not (record := event.get("CloudTrailEvent")):
+        return None
+    # A record comes on one line; if one did not, a line break could only stand between tokens.
+    return record.replace("\r", " ").replace("\n", " ").encode("utf-8", "surrogatepass") + b"\n"
+
+
+def regions_of(named: tuple[str, ...], aws: AwsSettings, label: str) -> tuple[str, ...]:
+    """The regions that are meant: those named, those enabled for the account (`all`), or the session's.
+
+    Raises SourceError when they cannot be told.
+    """
+    if "all" in named:
+        with explained(action="ec2:DescribeRegions", resource="the account"):
+            answer = client("ec2", aws, session_region(aws) or "us-east-1").describe_regions()
+        return tuple(sorted(region["RegionName"] for region in answer["Regions"]))
+    if named:
+        return named
+    if region := session_region(aws):
+        return (region,)
+    raise SourceError(f"{label}: no AWS region is set", advice="write aws://eu-west-1, or set AWS_REGION or [aws] region")

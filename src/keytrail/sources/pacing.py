@@ -31,6 +31,10 @@ class Pacer:
             self.sleep(self._next - now)
         self._next = max(now, self._next) + 1.0 / self.per_second
 
+    def left_seconds(self) -> float:
+        """Seconds until a call may be made."""
+        return max(self._next - self.clock(), 0.0)
+
     def hold(self, seconds: float) -> None:
         """Let no call through for `seconds`: the service asked for fewer."""
         self._next = max(self._next, self.clock() + seconds)

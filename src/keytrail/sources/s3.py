@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from keytrail.aws import client, explained, is_fatal, source_error
 from keytrail.errors import ObjectError, Place, SourceError, UsageError
@@ -16,12 +17,27 @@ from keytrail.sources.layout import EXPECTED, date_of, is_trail, kind_of_folder,
 from keytrail.sources.model import Days, Skipped, Source, SourceObject, SourceSettings, TimeWindow
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ListObjectsV2OutputTypeDef
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ListObjectsV2OutputTypeDef, ObjectTypeDef
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:._/-]{1,250}", re.ASCII)
 # Below AWSLogs/ an organization's id or an account; hive-style folders of other services stand there too.
 _OWNER = re.compile(r"o-[a-z0-9]{1,40}|\d{12}", re.ASCII)
 _GLANCE = 5
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing tells of it: stored size in bytes, ETag without quotes, when it was written."""
+
+    key: str
+    size: int
+    etag: str
+    written: datetime
+
+
+def is_bucket_name(text: str) -> bool:
+    """Whether a bucket, an access point or its ARN can be called so."""
+    return bool(_BUCKET.fullmatch(text))
 
 
 def open_bucket(text: str, settings: SourceSettings) -> Source:
@@ -30,7 +46,7 @@ def open_bucket(text: str, settings: SourceSettings) -> Source:
     Raises UsageError when there is no bucket name.
     """
     bucket, _, prefix = text[len("s3://") :].partition("/")
-    if not _BUCKET.fullmatch(bucket):
+    if not is_bucket_name(bucket):
         raise UsageError(f"{text!r} names no bucket", advice="write s3://bucket or s3://bucket/prefix")
     return S3Source(text, settings, bucket, prefix)
 
@@ -47,6 +63,8 @@ class S3Source:
     skipped: Skipped = field(default_factory=Skipped)
     problems: list[ObjectError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    region: str = ""
+    """Region of the bucket where it is known and may be another than that of the settings."""
 
     @property
     def read_ahead(self) -> int:
@@ -62,24 +80,40 @@ class S3Source:
         each region from the first day on, up to the last (one day after `until`), so that no other day costs a call.
         A prefix without CloudTrail's layout gives the keys whose names fit.
         """
-        self.skipped, self.problems, self.notes = Skipped(), [], []
-        days = window.days()
         found = False
-        for item in self._start(days):
+        for item in self.listed(window):
             found = True
-            yield item
+            yield SourceObject(item.key, item.size)
         if not found:
-            raise self._nothing(days)
+            raise self._nothing(window.days())
 
-    def read(self, key: str) -> Iterator[bytes]:
+    def listed(self, window: TimeWindow) -> Iterator[StoredObject]:
+        """Yield the same with what a listing tells of each; finding nothing is no error."""
+        self.skipped, self.problems, self.notes = Skipped(), [], []
+        yield from self._start(window.days())
+
+    def etag(self, key: str) -> str:
+        """The ETag of an object as it is now, without quotes. Raises ObjectError or SourceError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return self._s3().head_object(Bucket=self.bucket, Key=key)["ETag"].strip('"')
+        except (BotoCoreError, ClientError) as error:
+            # The answer to HEAD has no body, and so only a number for a code.
+            if isinstance(error, BotoCoreError) or is_fatal(error):
+                raise source_error(error, action="s3:GetObject", resource=self.name(key)) from error
+            raise self._unreadable(key, error) from error
+
+    def read(self, key: str, etag: str = "") -> Iterator[bytes]:
         """Yield the bytes of an object; after a dropped connection it goes on where it was, if the object is the same.
 
-        Raises ObjectError when this object cannot be read, SourceError when no other could be read either.
+        With `etag` (without quotes) an object that has another one is not read: it was replaced, or is not yet the new
+        one. Raises ObjectError when this object cannot be read, SourceError when no other could be read either.
         """
         from botocore.exceptions import BotoCoreError, HTTPClientError, IncompleteReadError
 
         size = self.settings.chunk_bytes
-        offset, failures, etag = 0, 0, ""
+        offset, failures, etag = 0, 0, f'"{etag}"' if etag else ""
         while True:
             answer = self._get(key, offset, etag)
             etag, body = answer["ETag"], answer["Body"]
@@ -105,10 +139,12 @@ class S3Source:
     def _get(self, key: str, offset: int, etag: str) -> GetObjectOutputTypeDef:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        s3 = client("s3", self.settings.aws)
+        s3 = self._s3()
         try:
             if not etag:
                 return s3.get_object(Bucket=self.bucket, Key=key)
+            if not offset:
+                return s3.get_object(Bucket=self.bucket, Key=key, IfMatch=etag)
             answer = s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-", IfMatch=etag)
         except ClientError as error:
             if is_fatal(error):
@@ -120,13 +156,16 @@ class S3Source:
             raise ObjectError("the connection broke, and the server cannot resume", place=Place(self.name(key)))
         return answer
 
+    def _s3(self) -> S3Client:
+        return client("s3", self.settings.aws, self.region or None)
+
     def _unreadable(self, key: str, error: Exception) -> ObjectError:
         said = source_error(error, action="s3:GetObject", resource=self.name(key))
         return ObjectError(said.what, place=Place(self.name(key)), advice=said.advice)
 
     # -- listing ---------------------------------------------------------------------------------------------------
 
-    def _start(self, days: Days | None) -> Iterator[SourceObject]:
+    def _start(self, days: Days | None) -> Iterator[StoredObject]:
         prefix = self.prefix
         if prefix and not prefix.endswith("/"):
             # A folder, an object, or the beginning of names; a folder is meant if there is one.
@@ -143,7 +182,7 @@ class S3Source:
         else:
             yield from self._search(prefix, days)
 
-    def _search(self, start: str, days: Days | None) -> Iterator[SourceObject]:
+    def _search(self, start: str, days: Days | None) -> Iterator[StoredObject]:
         """Walk every `CloudTrail/` below `start`, nearest first; without one, all keys below `start`.
 
         Below `AWSLogs/` every organization and account is looked into. Above it a bucket may hold anything, so the
@@ -186,7 +225,7 @@ class S3Source:
                 "name the prefix above AWSLogs/ to be sure that all is read"
             )
 
-    def _trail(self, prefix: str, days: Days | None) -> Iterator[SourceObject]:
+    def _trail(self, prefix: str, days: Days | None) -> Iterator[StoredObject]:
         """Yield the keys below a prefix that is `CloudTrail/` or lies below it."""
         if days is None:
             yield from self._keys(prefix)
@@ -197,7 +236,7 @@ class S3Source:
         else:
             yield from self._region(prefix, trail_of(prefix) or prefix, days)
 
-    def _region(self, prefix: str, region: str, days: Days) -> Iterator[SourceObject]:
+    def _region(self, prefix: str, region: str, days: Days) -> Iterator[StoredObject]:
         """Yield the keys below `prefix`, in `region` (the prefix up to it), that lie in the folders of the days.
 
         Keys come in their order, and the order of `yyyy/mm/dd` is that of time: the listing starts after the name of
@@ -214,26 +253,26 @@ class S3Source:
             if day >= days.first:
                 yield item
 
-    def _dated(self, prefix: str, days: Days | None) -> Iterator[SourceObject]:
+    def _dated(self, prefix: str, days: Days | None) -> Iterator[StoredObject]:
         """Yield the keys that begin with `prefix`, those in date folders of other days left out."""
         for item in self._keys(prefix):
             if days is None or (date := date_of(item.key)) is None or days.touches(date):
                 yield item
 
-    def _keys(self, prefix: str, after: str = "") -> Iterator[SourceObject]:
+    def _keys(self, prefix: str, after: str = "") -> Iterator[StoredObject]:
         """Yield the objects below `prefix`, from the key `after` on, whose names fit; count the others."""
         for page in self._pages(prefix, after=after):
             for item in page.get("Contents", ()):
                 key = item["Key"]
                 if (kind := kind_of_key(key)) == "events":
-                    yield SourceObject(key, item["Size"])
+                    yield _stored(item)
                 elif not key.endswith("/"):  # The empty object that consoles make for a folder.
                     self.skipped.add(kind, self.name(key))
 
     def _pages(self, prefix: str, *, after: str = "", delimiter: str = "") -> Iterator[ListObjectsV2OutputTypeDef]:
         with self._listing(prefix):
             yield from (
-                client("s3", self.settings.aws)
+                self._s3()
                 .get_paginator("list_objects_v2")
                 .paginate(
                     Bucket=self.bucket,
@@ -244,11 +283,11 @@ class S3Source:
                 )
             )
 
-    def _first(self, prefix: str) -> SourceObject | None:
+    def _first(self, prefix: str) -> StoredObject | None:
         with self._listing(prefix):
-            page = client("s3", self.settings.aws).list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1)
+            page = self._s3().list_objects_v2(Bucket=self.bucket, Prefix=prefix, MaxKeys=1)
         for item in page.get("Contents", ()):
-            return SourceObject(item["Key"], item["Size"])
+            return _stored(item)
         return None
 
     def _listing(self, prefix: str) -> AbstractContextManager[None]:
@@ -267,9 +306,7 @@ class S3Source:
         folder = self.prefix[: self.prefix.rfind("/") + 1]
         while True:
             with self._listing(folder):
-                page = client("s3", self.settings.aws).list_objects_v2(
-                    Bucket=self.bucket, Prefix=folder, Delimiter="/", MaxKeys=_GLANCE
-                )
+                page = self._s3().list_objects_v2(Bucket=self.bucket, Prefix=folder, Delimiter="/", MaxKeys=_GLANCE)
             names = [item["Prefix"] for item in page.get("CommonPrefixes", ())]
             names += [item["Key"] for item in page.get("Contents", ())]
             if names or not folder:
@@ -277,6 +314,10 @@ class S3Source:
             folder = folder[: folder.rfind("/", 0, -1) + 1]
         more = ", …" if page.get("IsTruncated") else ""
         return f"in {self.name(folder)}: {', '.join(sorted(names)) or 'nothing'}{more}"
+
+
+def _stored(item: ObjectTypeDef) -> StoredObject:
+    return StoredObject(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
 
 def _below_logs(path: str) -> str | None:

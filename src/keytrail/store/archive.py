@@ -6,53 +6,19 @@ asked for; memory holds an entry for each.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import chain
 
 from keytrail import search
 from keytrail.cloudtrail import ReadLimits, event_time
 from keytrail.errors import InputError, SourceError
-from keytrail.search import (
-    Crew,
-    Listing,
-    Literal,
-    Match,
-    Options,
-    Pattern,
-    Plan,
-    Result,
-    Sizes,
-    Spans,
-    Spool,
-    merge,
-    within,
-)
+from keytrail.search import Crew, Listing, Options, Plan, Result, Sizes, Spans, merge, within
 from keytrail.sources import Source, TimeWindow
+from keytrail.store.answers import Answers, Entry, Times, patterns_of, terms_of
 from keytrail.store.arrivals import Arrivals
 from keytrail.store.model import Batch, Coverage, Damage, Interval, Selector, Sighting, StoredRecord, Want
 from keytrail.store.problems import Problems
-
-# Records that are kept parsed, most of them some 5 kB; larger ones than so many bytes are parsed each time.
-_MOST_PARSED = 4_096
-_LARGE_BYTES = 16 * 1024
-
-Times = tuple[datetime | None, datetime | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A record in the spool. Deliveries of one event that differ have the same `name`."""
-
-    moment: datetime | None
-    event_id: str
-    name: bytes
-    offset: int
-    length: int
 
 
 class ArchiveStore:
@@ -90,17 +56,10 @@ class ArchiveStore:
         self._observe = observe
         self._crew = crew
         self.listing = Listing()
-        self._spool = Spool()
-        self._entries: list[_Entry] = []
-        self._numbers: dict[bytes, int] = {}
-        # Of each query and each single literal: when it was looked for, and the numbers of the entries found.
-        self._prepared: dict[Selector, list[Times]] = {}
-        self._found: dict[Selector, set[int]] = {}
+        self._answers = Answers()
         self._seen: dict[Sighting, bool] = {}
         self._spans: Spans | None = None
         self._problems = Problems()
-        # What is asked about one change is often asked about the next; records are not changed by who gets them.
-        self._record = lru_cache(_MOST_PARSED)(self._read)
         self._arrivals = Arrivals(self._sources, TimeWindow(since, until), self._limits, self._problems)
 
     @property
@@ -126,14 +85,7 @@ class ArchiveStore:
         until: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[StoredRecord]:
-        found = sorted(self._selected(what, since, until), key=_order)
-        for entry in found[:limit]:
-            record = self._record if entry.length <= _LARGE_BYTES else self._read
-            yield record(entry.offset, entry.length)
-
-    def _read(self, offset: int, length: int) -> StoredRecord:
-        raw = self._spool.read(offset, length)
-        return StoredRecord(-1, raw, json.loads(raw))
+        yield from self._answers.records(self._selected(what, since, until), limit)
 
     def count(self, what: Selector, since: datetime | None = None, until: datetime | None = None) -> int:
         return len(self._selected(what, since, until))
@@ -157,12 +109,7 @@ class ArchiveStore:
 
     def prepare(self, wants: Sequence[Want], sightings: Sequence[Sighting] = ()) -> None:
         """Find all that is not known yet in one pass. Raises QueryError."""
-        terms: dict[Selector, list[Times]] = {}
-        for want in wants:
-            for term in _terms(want.what):
-                times = (want.since, want.until)
-                if not _covered(times, chain(self._prepared.get(term, ()), terms.get(term, ()))):
-                    terms.setdefault(term, []).append(times)
+        terms = self._answers.missing(wants)
         asked = tuple(dict.fromkeys(one for one in sightings if one not in self._seen))
         if terms or asked:
             self._pass(terms, asked)
@@ -175,40 +122,22 @@ class ArchiveStore:
         self._problems.add(result)
         for match in result.matches:
             if match.pattern in selectors and within(event_time({"eventTime": match.time}), *self._times):
-                self._put_aside(match, selectors[match.pattern])
+                self._answers.add(match, selectors[match.pattern])
 
     def taken_over(self, selectors: Iterable[Selector]) -> None:
         """Be told that every match of these was taken over, of all times."""
-        for term in chain.from_iterable(map(_terms, selectors)):
-            self._prepared.setdefault(term, []).append((None, None))
+        self._answers.complete({term: [(None, None)] for term in chain.from_iterable(map(terms_of, selectors))})
 
-    def _selected(self, what: Selector, since: datetime | None, until: datetime | None) -> list[_Entry]:
+    def _selected(self, what: Selector, since: datetime | None, until: datetime | None) -> list[Entry]:
         """The entries of a selector, each event once."""
         self.prepare((Want(what, since, until),))
-        numbers = set[int]().union(*(self._found.get(term, ()) for term in _terms(what)))
-        found: dict[bytes, _Entry] = {}
-        for number in sorted(numbers):
-            entry = self._entries[number]
-            if within(entry.moment, since, until):
-                found.setdefault(entry.name, entry)
-        return list(found.values())
+        return self._answers.select(what, since, until)
 
     def _pass(self, terms: Mapping[Selector, Sequence[Times]], sightings: tuple[Sighting, ...]) -> Spans:
         """Look for all terms and sightings in every object, once; returns what the objects cover."""
-        selectors: list[Selector] = []
-        patterns: list[Pattern] = []
-        for term, wanted in terms.items():
-            for since, until in wanted if term.query else ():
-                selectors.append(term)
-                patterns.append(Pattern("", term.query, since=since, until=until, raw_only=True))
-        literals = frozenset(
-            Literal(value, *times) for term, wanted in terms.items() for value in term.literals for times in wanted
-        )
-        if literals:
-            selectors.append(Selector.any_of(one.value for one in literals))
-            patterns.append(Pattern("", literals=literals))
+        wanted = patterns_of(terms)
         plan = Plan(
-            patterns=tuple(patterns),
+            patterns=tuple(pattern for _, pattern in wanted),
             now=self._now,
             sources=self._sources,
             options=Options(self._limits, *self._window(terms, sightings), spans=self._spans is None),
@@ -219,15 +148,14 @@ class ArchiveStore:
         self.listing = Listing()
         for result in search.run(plan, self._sizes, listing=self.listing, crew=self._crew):
             for match in result.matches:
-                self._put_aside(match, selectors[match.pattern])
+                self._answers.add(match, wanted[match.pattern][0])
             seen |= result.seen
             merge(spans, result.spans)
             self._problems.add(result)
             if self._observe is not None:
                 self._observe(result)
         self._problems.add(Result(errors=[problem for source in self._sources for problem in source.problems]))
-        for term, wanted in terms.items():
-            self._prepared.setdefault(term, []).extend(wanted)
+        self._answers.complete(terms)
         self._seen.update((one, number in seen) for number, one in enumerate(sightings))
         if self._spans is None:
             self._spans = spans
@@ -246,22 +174,6 @@ class ArchiveStore:
             until = min(max(ends), until) if until is not None else max(ends)
         return since, until
 
-    def _keep(self, match: Match) -> int:
-        """The number of the entry of a record; one that was delivered again, byte for byte, is kept once."""
-        key = hashlib.blake2b(match.raw, digest_size=16).digest()
-        number = self._numbers.setdefault(key, len(self._entries))
-        if number == len(self._entries):
-            moment = event_time({"eventTime": match.time})
-            offset = self._spool.add(match.raw)
-            self._entries.append(_Entry(moment, match.event_id, _name(match), offset, len(match.raw)))
-        return number
-
-    def _put_aside(self, match: Match, what: Selector) -> None:
-        """Keep the record of a match for the query that found it, or for those of the literals that it holds."""
-        number = self._keep(match)
-        for term in map(_literal, match.literals) if what.literals else (what,):
-            self._found.setdefault(term, set()).add(number)
-
     # -- in the order of arrival ----------------------------------------------------------------------------------
 
     def head(self) -> int:
@@ -269,31 +181,3 @@ class ArchiveStore:
 
     def after(self, position: int, limit: int) -> Batch:
         return self._arrivals.after(position, limit)
-
-
-def _terms(what: Selector) -> tuple[Selector, ...]:
-    """What is looked for and remembered by itself: a query, or each single literal."""
-    return (what,) if what.query else tuple(map(_literal, sorted(what.literals)))
-
-
-def _literal(value: str) -> Selector:
-    return Selector(literals=frozenset((value,)))
-
-
-def _covered(times: Times, prepared: Iterable[Times]) -> bool:
-    """Whether one of the intervals holds another. One without bounds also holds the events without a time."""
-    since, until = times
-    return any(
-        (first is None or (since is not None and first <= since))
-        and (end is None or (until is not None and until <= end))
-        for first, end in prepared
-    )
-
-
-def _name(match: Match) -> bytes:
-    """An event's identity, short: by the id of what finds it, which says nothing of its time, and by its time."""
-    return hashlib.blake2b(f"{match.id} {match.time}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _order(entry: _Entry) -> tuple[datetime, str]:
-    return entry.moment or datetime.min.replace(tzinfo=UTC), entry.event_id

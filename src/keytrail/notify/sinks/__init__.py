@@ -1,0 +1,1 @@
+"""One sink a file; `keytrail.notify.registry` lists them."""

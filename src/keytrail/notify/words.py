@@ -1,0 +1,136 @@
+"""What people are told: a subject, a few labelled lines and the commands that say more; all of it inert."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from keytrail.notify.facts import VERDICTS, Facts, facts_of
+from keytrail.notify.model import Counts, Digest, Message
+from keytrail.notify.safe import inert
+from keytrail.text import shorten
+
+MOST_SUBJECT = 150
+"""Characters of a subject."""
+MOST_SUMMARY = 590
+"""Characters of a summary: escaped fivefold it still fits the 3000 of a Slack block."""
+_MOST_VALUE = 300
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message for people; every text is inert, but not yet escaped for a format.
+
+    `lines` are labels with their values; `more` lines without a label, such as the gravest alerts of a digest.
+    """
+
+    subject: str
+    summary: str
+    lines: tuple[tuple[str, str], ...]
+    more: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+    def plain(self) -> str:
+        """All of it as lines of plain text."""
+        width = max((len(label) for label, _ in self.lines), default=0) + 2
+        parts = [
+            self.summary,
+            "\n".join(f"{label + ':':<{width}}{value}" for label, value in self.lines),
+            "\n".join(self.more),
+            "\n".join(f"  {command}" for command in self.commands),
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def text_of(message: Message) -> Text:
+    """What people are told of one alert."""
+    facts = facts_of(message)
+    lines = (
+        ("Severity", facts.severity + (f", risk score {facts.risk_score}" if facts.risk_score else "")),
+        ("Verdict", _verdict(facts)),
+        ("Rule", facts.rule),
+        ("What", f"{facts.action} {facts.outcome}".strip()),
+        ("Key", facts.key),
+        ("Who", facts.who),
+        ("From", facts.address),
+        ("Account", f"{facts.account} {facts.region}".strip()),
+        ("Time", f"{facts.time:%Y-%m-%d %H:%M:%S} UTC" if facts.time else ""),
+        ("Alert", facts.alert_id),
+    )
+    return Text(
+        subject=subject(facts),
+        summary=inert(_summary(facts), MOST_SUMMARY),
+        lines=tuple((label, inert(value, _MOST_VALUE)) for label, value in lines if value),
+        commands=_commands(facts),
+    )
+
+
+def subject(facts: Facts) -> str:
+    """One line that says how grave it is, what the investigation found, what happened to which key, and where."""
+    grave = f"[{facts.severity.upper()}] " if facts.severity else ""
+    found = VERDICTS.get(facts.verdict, facts.verdict)
+    if facts.reason == "test":
+        grave, found = "[TEST] ", "this is a test"
+    elif facts.reason == "raised":
+        found = f"verdict raised to {found or 'unknown'}"
+    rule = shorten(facts.rule or facts.rule_id or "alert", 70)  # so that key and account are not what is cut
+    key = f" - {shorten(facts.key, 45)}" if facts.key else ""
+    account = f" ({facts.account})" if facts.account else ""
+    return inert(f"{grave}{found + ': ' if found else ''}{rule}{key}{account}", MOST_SUBJECT)
+
+
+def digest_text(digest: Digest) -> Text:
+    """What people are told in place of a flood."""
+    lines = (("Verdicts", digest.verdicts), ("Rules", digest.rules), ("Accounts", digest.accounts))
+    gravest = [facts_of(message) for message in digest.gravest]
+    worst = f", gravest: {subject(gravest[0])}" if gravest else ""
+    return Text(
+        subject=inert(f"{digest.total} alerts{worst}", MOST_SUBJECT),
+        summary=f"{digest.total} alerts came in a short time; they are told in one message.",
+        lines=tuple((label, _counted(counts)) for label, counts in lines if counts),
+        more=tuple(inert(f"{subject(one)} {one.alert_id}", _MOST_VALUE) for one in gravest),
+        commands=("keytrail alerts list",),
+    )
+
+
+def verdict_words(code: str) -> str:
+    """A verdict as people read it; "" is that of an alert without an investigation."""
+    return VERDICTS.get(code, code) or "not investigated"
+
+
+def _verdict(facts: Facts) -> str:
+    raised = "raised to " if facts.reason == "raised" else ""
+    score = f", score {facts.score}" if facts.score else ""
+    return f"{raised}{verdict_words(facts.verdict)}{score}"
+
+
+def _summary(facts: Facts) -> str:
+    if facts.reason == "test":
+        return "This is a test of keytrail: nothing has happened, and alerts will come like this."
+    raised = f"The verdict was raised to {verdict_words(facts.verdict)}. " if facts.reason == "raised" else ""
+    return raised + " ".join(facts.summary.split())
+
+
+def _commands(facts: Facts) -> tuple[str, ...]:
+    """Commands to paste into a shell, so only for an id that is safe in one."""
+    if not _PLAIN_ID.fullmatch(facts.alert_id) or facts.reason == "test":
+        return ()
+    show = f"keytrail alerts show {facts.alert_id}"
+    return (show, f"keytrail investigate {facts.alert_id}") if facts.verdict else (show,)
+
+
+def _counted(counts: Counts) -> str:
+    """How often each occurs, the names that do not fit counted.
+
+    >>> _counted((("malicious", 3), ("review", 1)))
+    '3 malicious, 1 review'
+    """
+    shown: list[str] = []
+    for name, count in counts:
+        part = f"{count} {inert(name, 80)}"
+        if sum(map(len, shown)) + len(part) > _MOST_VALUE - 40:
+            shown.append(f"and {len(counts) - len(shown)} more")
+            break
+        shown.append(part)
+    return ", ".join(shown)

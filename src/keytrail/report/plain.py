@@ -1,0 +1,102 @@
+"""The report of one alert as plain text for a terminal: the blocks of the page, with headings, bullets and columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from keytrail.report import words
+from keytrail.report.alerts import ReportItem, alert_sections, investigation_of, row_of
+from keytrail.report.blocks import Block, Bounds, Cell, Diff, Facts, Folded, Inline, Items, Paragraph, Section, Table
+from keytrail.report.case import case_facts, case_sections
+from keytrail.text import for_terminal, shorten
+
+BOUNDS = Bounds(gains=15, data=15, acts=15, timeline=40, findings=15, others=10, diff_lines=200)
+_WIDTH = 110
+_LONGEST = 400
+
+
+def plain_report(item: ReportItem) -> Iterator[tuple[str, list[str]]]:
+    """The sections of an alert, each with its heading and its lines, safe to show; the first has the facts.
+
+    Of an alert without an investigation there are the facts of the alert and of the rule.
+    """
+    row, found = row_of(item), investigation_of(item)
+    if found is None:
+        sections: tuple[Section, ...] = alert_sections(item, row)
+        heading, first = row.rule, []
+    else:
+        heading = f"{row.verdict_words} ({row.score} of 100): {row.rule}"
+        first = [*_wrapped(row.summary), "", *_facts(case_facts(item, row, found))]
+        sections = case_sections(item, row, found, BOUNDS)
+    yield for_terminal(heading), first
+    for one in sections:
+        if lines := [line for block in one.blocks for line in _block(block)]:
+            yield for_terminal(one.title), lines
+
+
+def _block(block: Block | Folded) -> Iterator[str]:
+    match block:
+        case Table():
+            yield from _table(block)
+        case Facts():
+            yield from _facts(block)
+        case Items():
+            yield from _items(block)
+        case Paragraph(text=text, warning=warning):
+            yield from _wrapped(("! " if warning else "") + _cell(text))
+        case Diff():
+            for line in block.lines:
+                text = for_terminal(shorten(line.text, _LONGEST))
+                yield f"  @@ {text} @@" if line.sign == "@" else f"  {line.sign}{text}"
+        case Folded(blocks=blocks, essential=True):
+            for inside in blocks:
+                yield from _block(inside)
+        case _:
+            return  # a picture, and what one opens a page for
+
+
+def _table(table: Table) -> Iterator[str]:
+    """Each row as its first cell with the others below it: a terminal has no room for columns of sentences."""
+    if table.caption:
+        yield from _wrapped(table.caption)
+    for row in table.rows:
+        yield from _wrapped(_cell(row[0]) or "-", "- ")
+        for title, value in zip(table.columns[1:], row[1:], strict=True):
+            if text := _cell(value):
+                yield from _wrapped(f"{title}: {text}", "    ")
+    if table.left_out:
+        yield f"  {words.count(table.left_out, 'more ' + table.noun)} not shown"
+
+
+def _facts(facts: Facts) -> Iterator[str]:
+    width = max((len(name) for name, _ in facts.pairs), default=0)
+    for name, value in facts.pairs:
+        yield from _wrapped(_cell(value), f"{name:<{width}}  ")
+
+
+def _items(items: Items) -> Iterator[str]:
+    for front, text, details in items.rows:
+        yield from _wrapped(" ".join(part for part in (_inline(front), _cell(text)) if part), "- ")
+        for one in details:
+            yield from _wrapped(_cell(one), "    ")
+    if items.left_out:
+        yield f"  {words.count(items.left_out, 'more finding')} not shown"
+
+
+def _wrapped(text: str, front: str = "") -> list[str]:
+    """A text on as many lines as it needs, `front` before the first one and blanks as wide before the others."""
+    safe = for_terminal(text)
+    return textwrap.wrap(
+        safe, _WIDTH, initial_indent=f"  {for_terminal(front)}", subsequent_indent="  " + " " * len(front),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _cell(value: Cell) -> str:
+    pieces = value if isinstance(value, tuple) else (value,)
+    return ", ".join(shown for one in pieces if (shown := _inline(one)))
+
+
+def _inline(value: Inline) -> str:
+    return shorten((value if isinstance(value, str) else value.text).strip(), _LONGEST)

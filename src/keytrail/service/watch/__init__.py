@@ -1,0 +1,1 @@
+"""The continuous service: takes in records, runs rules over them, investigates alerts, tells people."""

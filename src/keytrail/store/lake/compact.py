@@ -1,0 +1,169 @@
+"""Small segments become large ones, and old ones go: which, decided from the catalog alone; and the merge itself.
+
+Merging keeps rows and positions: only neighbours in the order of arrival are merged, of one ingest day, and records
+that were imported with such. While a day lasts, segments are merged once there are several of about the same size, so
+that a record is rewritten a few times and not with every new segment; when it is over, all that is small is merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pyarrow as pa
+
+from keytrail.errors import StoreError
+from keytrail.store.lake.files import Files
+from keytrail.store.lake.model import Segment, SegmentFile
+from keytrail.store.lake.segment import ROW_GROUP_BYTES, ROW_GROUP_ROWS, stream_segment, write_segment
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large segments become: at most `target_bytes` as files; `fewest` of about one size are merged."""
+
+    target_bytes: int = 256 * 1024**2
+    fewest: int = 8
+
+    def __post_init__(self) -> None:
+        if self.target_bytes < 1 or self.fewest < 2:
+            raise ValueError("segments become a byte long at least, by merging two at least")
+
+
+Group = tuple[Segment, ...]
+
+
+def plan(segments: Iterable[Segment], today: date, sizes: Sizes = Sizes()) -> tuple[Group, ...]:
+    """The groups of neighbours (in the order of arrival, two at least) that are to be one segment each.
+
+    `segments` are those of the catalog or a part of it, by position; `today` is the ingest day that still lasts.
+    """
+    groups: list[Group] = []
+    for run in _runs(segments):
+        if run[0].file.ingest_day < today:
+            groups += _packed(run, sizes.target_bytes)
+        else:
+            groups += _of_one_size(run, sizes)
+    return tuple(groups)
+
+
+def _runs(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
+    """Segments that may be merged with each other, in their order."""
+    run: list[Segment] = []
+    for one in segments:
+        if run and not _joins(run[-1], one):
+            yield run
+            run = []
+        run.append(one)
+    if run:
+        yield run
+
+
+def _joins(before: Segment, after: Segment) -> bool:
+    same_day = before.file.ingest_day == after.file.ingest_day
+    return before.end == after.first_sequence and same_day and before.history == after.history
+
+
+def _packed(run: Sequence[Segment], target: int) -> Iterator[Group]:
+    """The run in groups as large as may be."""
+    group: list[Segment] = []
+    size = 0
+    for one in run:
+        if group and size + one.file.size > target:
+            if len(group) > 1:
+                yield tuple(group)
+            group, size = [], 0
+        group.append(one)
+        size += one.file.size
+    if len(group) > 1:
+        yield tuple(group)
+
+
+def _of_one_size(run: Sequence[Segment], sizes: Sizes) -> Iterator[Group]:
+    """Neighbours of which enough have about the same size: within `fewest` times of each other.
+
+    What is smaller and lies between them goes along. The small ones come first: they are the cheapest to merge.
+    """
+    size = max(min(one.file.size for one in run), 1)
+    while size <= sizes.target_bytes:
+        size *= sizes.fewest
+        found = []
+        for stretch in _stretches(run, min(size, sizes.target_bytes)):
+            found += [group for group in _packed(stretch, sizes.target_bytes) if len(group) >= sizes.fewest]
+        if found:
+            yield from found
+            return
+
+
+def _stretches(run: Iterable[Segment], below: int) -> Iterator[list[Segment]]:
+    """The longest stretches of a run of segments that are smaller than `below` bytes."""
+    stretch: list[Segment] = []
+    for one in run:
+        if one.file.size < below:
+            stretch.append(one)
+        elif stretch:
+            yield stretch
+            stretch = []
+    if stretch:
+        yield stretch
+
+
+def merge(files: Files, group: Sequence[Segment]) -> SegmentFile:
+    """Write the rows of a group, in their order, as one segment file; the old ones stay.
+
+    What is held in memory is a group of rows, not a segment. Raises StoreError when one cannot be read, or the new one
+    not be written; then there is no new one.
+    """
+    if len(group) < 2 or not all(_joins(before, after) for before, after in pairwise(group)):
+        raise ValueError("only neighbours of one ingest day and kind are merged")
+    made = write_segment(files, group[0].file.ingest_day, _regrouped(files, group))
+    if made.rows != sum(one.file.rows for one in group):
+        raise StoreError(
+            "a merged segment has not the records of those it was made of",
+            advice="Nothing was changed. This is a defect of keytrail: please report it.",
+        )
+    return made
+
+
+def _regrouped(files: Files, group: Iterable[Segment]) -> Iterator[pa.Table]:
+    """The rows of segments in tables as large as a group of rows is written."""
+    held: list[pa.Table] = []
+    rows = size = 0
+    for one in group:
+        for table in stream_segment(files, one.file):
+            while len(table):
+                fits = table.slice(0, ROW_GROUP_ROWS - rows)
+                held.append(fits)
+                rows += len(fits)
+                size += fits["raw"].nbytes
+                table = table.slice(len(fits))
+                if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                    yield pa.concat_tables(held)
+                    held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Segments that are older than is kept: those that nobody waits for, and those that a rule has not read yet."""
+
+    done: Group
+    needed: Group
+
+
+def expired(segments: Iterable[Segment], today: date, keep_days: int, slowest: int | None = None) -> Expired:
+    """Which segments were taken in more than `keep_days` days before `today`.
+
+    `slowest` is the smallest position that a rule still has to read from, None when there is no rule; `needed` are the
+    segments with rows from there on. Imported records are waited for by no rule.
+    """
+    oldest = today - timedelta(days=keep_days)
+    old = [one for one in segments if one.file.ingest_day < oldest]
+    needed = [one for one in old if slowest is not None and one.end > slowest and not one.history]
+    return Expired(tuple(one for one in old if one not in needed), tuple(needed))
+
+
+__all__ = ["Expired", "Group", "Sizes", "expired", "merge", "plan"]
