@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from keytrail.investigate.events import Event, text
+from keytrail.cloudtrail import text_of
+from keytrail.investigate.events import Event
 from keytrail.investigate.model import Act, ActKind
 from keytrail.investigate.wording import phrase, plain_words, shortened, told, undated
 
@@ -325,7 +326,7 @@ def act_of(event: Event, *, about: str = "") -> Act:
     """What an event was, in a sentence. `about` names the principal it concerns, if that is not the caller."""
     kind, doing, service = _done(event)
     notes = ", ".join(filter(None, (service, _through(event))))
-    failure = event.error or shortened(text(event.data, "errorMessage"))
+    failure = event.error or shortened(text_of(event.data, "errorMessage"))
     return Act(
         time=event.time,
         event_id=event.id,
