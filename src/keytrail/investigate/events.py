@@ -66,13 +66,13 @@ class Event:
 
     @cached_property
     def error(self) -> str:
-        """The error code of a call that failed, "" of one that succeeded."""
-        return text_of(self.data, "errorCode")
+        """Why a call failed: the error code, of one without (a sign-in, say) the message; "" of one that succeeded."""
+        return text_of(self.data, "errorCode") or text_of(self.data, "errorMessage")
 
     @property
     def succeeded(self) -> bool:
         """Whether the call did what it was for."""
-        return not self.error and not text_of(self.data, "errorMessage")
+        return not self.error
 
     @cached_property
     def resources(self) -> tuple[str, ...]:

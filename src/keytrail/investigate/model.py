@@ -286,7 +286,8 @@ who may reach something that is no key; data: data, or a copy of it; look: looki
 class Act:
     """One event of the surroundings, said in a sentence without its subject: "assumed the role Admin".
 
-    `who` is the caller as the record names it, `about` the principal it concerns, if that is another.
+    `who` is the caller as the record names it, `about` the principal it concerns, if that is another. `error` is the
+    code of a failure, or the message of one without.
     """
 
     time: datetime
