@@ -14,7 +14,7 @@ from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange, change_of
 from keytrail.investigate.deeds import SUSPICIOUS
-from keytrail.investigate.events import Event, event_of, member
+from keytrail.investigate.events import Event, each_once, event_of, member
 from keytrail.investigate.limits import Limits, later
 from keytrail.investigate.model import Act, ActKind, Actor, Capped, Seen
 from keytrail.store import EventStore, Selector, Sighting, StoredRecord, Want
@@ -137,9 +137,9 @@ class _Around:
         address = _address(event) if _is_new(event, store, limits) else ""
         for literal in filter(None, (_name(event), address)):
             found.extend(_events(store.find(Selector.any_of((literal,)), since, until)))
-        events = _each_once(found)
+        events = each_once(found)
         acts = (one for one in events if since <= one.time < until and _same_actor(one, event, address))
-        return cls(since, first, events, tuple(one for one in acts if _operation(one) != _operation(event)))
+        return cls(since, first, events, tuple(one for one in acts if one.operation != event.operation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,20 +221,6 @@ def _same_actor(one: Event, actor: Event, address: str) -> bool:
 
 def _events(records: Iterable[StoredRecord]) -> Iterator[Event]:
     return (event for record in records if (event := event_of(record)) is not None)
-
-
-def _operation(event: Event) -> tuple[str, str, str]:
-    """What an operation is known by that two accounts saw, each as an event of its own."""
-    shared = text_of(event.data, "sharedEventID")
-    return ("", "", shared) if shared else (event.account, event.region, event.id)
-
-
-def _each_once(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Each operation once, by time; of its copies the caller's, which names the caller."""
-    best: dict[tuple[str, str, str], Event] = {}
-    for event in sorted(events, key=lambda one: (not one.access_key, not text_of(one.identity, "arn"), one.id)):
-        best.setdefault(_operation(event), event)
-    return tuple(sorted(best.values(), key=lambda one: (one.time, one.id)))
 
 
 # Who opened the session ---------------------------------------------------------------------------------------------

@@ -90,6 +90,12 @@ class Event:
         pairs = [tuple(sorted((k, v) for k, v in one.items() if isinstance(v, str))) for one in found]
         return tuple(dict.fromkeys(one for one in pairs if one))
 
+    @property
+    def operation(self) -> tuple[str, str, str]:
+        """What an operation is known by, of which two accounts may each have an event, with an id of its own."""
+        shared = text_of(self.data, "sharedEventID")
+        return ("", "", shared) if shared else (self.account, self.region, self.id)
+
     # Who and from where ----------------------------------------------------------------------------------------
 
     @cached_property
@@ -179,6 +185,14 @@ def events_of(records: Iterable[StoredRecord]) -> Iterator[Event]:
             continue
         shared.add(mark)
         yield event
+
+
+def each_once(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Each operation once, by time; of its copies the caller's, which names the caller."""
+    best: dict[tuple[str, str, str], Event] = {}
+    for event in sorted(events, key=lambda one: (not one.access_key, not text_of(one.identity, "arn"), one.id)):
+        best.setdefault(event.operation, event)
+    return tuple(sorted(best.values(), key=lambda one: (one.time, one.id)))
 
 
 def member(data: Mapping[str, object], name: str) -> Json:

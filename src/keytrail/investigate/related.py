@@ -13,7 +13,7 @@ from keytrail.investigate.accounts import UNTRUSTED, relation_of
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange
-from keytrail.investigate.events import Event, event_of
+from keytrail.investigate.events import Event, each_once, event_of
 from keytrail.investigate.grants import grants_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import (
@@ -194,19 +194,8 @@ class _Acts:
 
 
 def _acts(events: Sequence[Event], about: str, moment: datetime, limits: Limits) -> Capped[Act]:
-    kept = nearest(_each_once(events), moment, limits.max_acts)
+    kept = nearest(each_once(events), moment, limits.max_acts)
     return Capped(tuple(act_of(event, about=about) for event in kept.items), kept.total)
-
-
-def _each_once(events: Sequence[Event]) -> list[Event]:
-    """The events, of an operation that two accounts logged the one that names the caller."""
-    best: dict[str, Event] = {}
-    for event in events:
-        operation = text_of(event.data, "sharedEventID") or event.id
-        known = best.setdefault(operation, event)
-        if text_of(event.identity, "arn") and not text_of(known.identity, "arn"):
-            best[operation] = event
-    return sorted(best.values(), key=lambda one: (one.time, one.id))
 
 
 def _stands_for(principal: str, other: str) -> bool:
