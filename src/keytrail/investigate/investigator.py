@@ -219,7 +219,7 @@ def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Inv
     findings = findings_of(change, compared, related, key, data, accounts, one.attempts, knowledge.accounts)
     covered = coverage_of(change, compared, common.coverage, one.gaps)
     remade = remade_of(change, compared, common.identities)
-    timeline = timeline_of(change, compared, one.attempts, actor, related, activity, limits)
+    timeline = timeline_of(change, one.attempts, actor, related, activity, limits)
     return Investigation(
         event_id=change.event.id,
         judgement=judge(
