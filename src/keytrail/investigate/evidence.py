@@ -28,7 +28,11 @@ from keytrail.settings.trust import Accounts
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All sections of an investigation but the verdict; `remade` are the events of `remade.remade_of`."""
+    """All sections of an investigation but the verdict, which is made from them.
+
+    The accounts that gained are judged by `accounts`; `trust` says who those are that used the key. `remade` are the
+    creations of roles and users that have the name of one that the policy before let in (`remade.remade_of`).
+    """
 
     change: PolicyChange
     key: KeyFacts

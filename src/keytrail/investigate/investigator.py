@@ -16,6 +16,7 @@ from keytrail.investigate.compare import compare_change, gained_principals
 from keytrail.investigate.coverage import coverage_of
 from keytrail.investigate.data import data_at_stake
 from keytrail.investigate.events import Event, events_of
+from keytrail.investigate.evidence import Evidence
 from keytrail.investigate.findings import findings_of
 from keytrail.investigate.history import Snapshot, history_of
 from keytrail.investigate.inventory import Inventory
@@ -218,13 +219,23 @@ def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Inv
     )
     findings = findings_of(change, compared, related, key, data, accounts, one.attempts, knowledge.accounts)
     covered = coverage_of(change, compared, common.coverage, one.gaps)
-    remade = remade_of(change, compared, common.identities)
+    evidence = Evidence(
+        change=change,
+        key=key,
+        compared=compared,
+        accounts=accounts,
+        data=data,
+        actor=actor,
+        related=related,
+        coverage=covered,
+        findings=findings,
+        trust=knowledge.accounts,
+        remade=remade_of(change, compared, common.identities),
+    )
     timeline = timeline_of(change, one.attempts, actor, related, activity, limits)
     return Investigation(
         event_id=change.event.id,
-        judgement=judge(
-            change, key, compared, accounts, data, actor, related, covered, findings, knowledge.accounts, remade
-        ),
+        judgement=judge(evidence),
         key=key,
         change=compared,
         accounts=accounts,
