@@ -37,6 +37,7 @@ from keytrail.investigate.services import names_of
 from keytrail.investigate.timeline import timeline_of
 from keytrail.investigate.unseen import logging_gaps
 from keytrail.investigate.verdict import judge
+from keytrail.phrases import start
 from keytrail.settings.trust import Accounts
 from keytrail.store import Coverage, Damage, EventStore, Selector, Sighting, StoredRecord, Want, strings_of
 
@@ -163,7 +164,7 @@ def _outlines(
                     gained_principals(compared),
                     tuple(event for event in of_key[key] if event.id in refused),
                     tuple(sorted(arn for arn in family if arn != key.arn)),
-                    tuple(f"{gap.reason[:1].upper()}{gap.reason[1:]}." for gap in gaps),
+                    tuple(f"{start(gap.reason)}." for gap in gaps),
                 )
             )
     return found
