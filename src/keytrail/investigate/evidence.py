@@ -23,7 +23,7 @@ from keytrail.investigate.model import (
     Usage,
 )
 from keytrail.policy import Finding
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 
 @dataclass(frozen=True, slots=True)

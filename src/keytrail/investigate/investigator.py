@@ -38,7 +38,7 @@ from keytrail.investigate.timeline import timeline_of
 from keytrail.investigate.unseen import logging_gaps
 from keytrail.investigate.verdict import judge
 from keytrail.phrases import start
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 from keytrail.store import Coverage, Damage, EventStore, Selector, Sighting, StoredRecord, Want, strings_of
 
 POLICY_EVENTS = Selector.kql(CHANGES_QUERY)

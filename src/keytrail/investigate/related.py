@@ -30,7 +30,7 @@ from keytrail.investigate.queries import CREATIONS, KMS, POWERS, STS
 from keytrail.investigate.requests import caller_of
 from keytrail.investigate.uses import is_among, undone_at, uses_since
 from keytrail.policy import Caller, CallerKind, KeyPolicy, Request, evaluate
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 from keytrail.store import EventStore, Selector, Want, strings_of
 
 _SHORTEST = 3  # A shorter name is a value of too many members to go by.
