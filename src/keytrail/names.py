@@ -33,4 +33,15 @@ def short_identity(arn: str) -> str:
     kind, _, name = arn.split(":", 5)[-1].partition("/")
     if kind in ("user", "role"):
         name = name.rpartition("/")[2]
-    return _PERMISSION_SET.sub(r"\1", name or kind, count=1)
+    return role_name(name or kind)
+
+
+def role_name(name: str) -> str:
+    """Return the name of a role as people know it: the permission set behind a role of IAM Identity Center.
+
+    A session may follow the name. Of anything else the name stays as it is.
+
+    >>> role_name("AWSReservedSSO_Admin_0123456789abcdef"), role_name("Admin")
+    ('Admin', 'Admin')
+    """
+    return _PERMISSION_SET.sub(r"\1", name, count=1)

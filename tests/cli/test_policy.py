@@ -146,6 +146,14 @@ def test_default_and_none(keytrail: Keytrail, policy: Any) -> None:
     assert "before    no policy: the key is new" in new.stdout
 
 
+def test_of_many_changes_the_first_are_shown_and_the_others_counted(keytrail: Keytrail, policy: Any) -> None:
+    accounts = [str(444455556600 + number) for number in range(14)]
+    opened = policy("b.json", ROOT, *(statement({"AWS": one}) for one in accounts))
+    result = diff(keytrail, policy("a.json", ROOT), opened)
+    assert result.stdout.count("\n  + account ") == 12
+    assert "\n  and 2 more; --format json has all of them\n" in result.stdout
+
+
 def test_stdin(keytrail: Keytrail, policy: Any) -> None:
     opened = text(ROOT, statement({"AWS": OTHER})).encode()
     assert diff(keytrail, "default", "-", stdin=opened).exit_code == 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from keytrail.service.investigations import FIELD
+from keytrail.fields import INVESTIGATION
 from keytrail.service.requests import ScanRequest
 from keytrail.service.scan import scan
 from keytrail.settings import Settings
@@ -61,7 +61,7 @@ class Archive:
 
 def investigations(alerts: Iterable[Json]) -> Told:
     """The documents of the alerts that have one, by event id."""
-    return {alert[FIELD]["event_id"]: alert[FIELD] for alert in alerts if FIELD in alert}
+    return {alert[INVESTIGATION]["event_id"]: alert[INVESTIGATION] for alert in alerts if INVESTIGATION in alert}
 
 
 def make_archive(out: Path, layout: Literal["delivery", "large"] = "delivery") -> Archive:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from keytrail.investigate.accounts import account_facts
 from keytrail.investigate.change import PolicyChange
 from keytrail.investigate.events import Event
+from keytrail.investigate.evidence import Evidence
 from keytrail.investigate.findings import findings_of
 from keytrail.investigate.model import (
     Act,
@@ -193,4 +194,6 @@ def judged(
     accounts = account_facts(change, known, trust)
     around, about, stake = around or related(), about or key(), stake or data()
     findings = findings_of(change, known, around, about, stake, accounts, trust=trust)
-    return judge(change, about, known, accounts, stake, by or actor(change), around, covered(), findings, trust, remade)
+    return judge(
+        Evidence(change, about, known, accounts, stake, by or actor(change), around, covered(), findings, trust, remade)
+    )

@@ -160,6 +160,15 @@ def test_an_act_names_its_event_and_caller() -> None:
     assert (act.outcome, act.error, act.about) == ("failure", "AccessDenied", "arn:aws:iam::1:user/eve")
 
 
+def test_what_failed_without_a_code_failed_with_its_message() -> None:
+    event = records.event(of("signin:ConsoleLogin", errorMessage="Failed authentication" + "!" * 5000))
+    assert not event.succeeded
+    act = act_of(event)
+    assert act.outcome == "failure"
+    assert act.error == f"Failed authentication{'!' * (LONGEST - 22)}…"
+    assert act.sentence == f"tried to sign in to the console: {act.error}"
+
+
 def test_every_slot_of_the_table_is_known_and_every_slot_used() -> None:
     named = {
         slot for table in ACTS.values() for _, template in table.values() for slot in re.findall("{(.*?)}", template)

@@ -6,10 +6,10 @@ import json
 import re
 
 from keytrail.cloudtrail import identity
+from keytrail.fields import INVESTIGATION
 from keytrail.investigate import Event, Knowledge, PolicyChange, change_of, investigate
 from keytrail.service.accounts import trust
 from keytrail.service.investigate import InvestigateRequest, investigate_one
-from keytrail.service.investigations import FIELD
 from keytrail.simulation import FLAGSHIP_RULE
 from keytrail.store import MemoryStore
 from tests.investigate.archive import Archive, Json, Told, investigations
@@ -25,9 +25,9 @@ def test_the_built_in_rule_carries_the_same_answers(archive: Archive, told: Told
     alerts = list(archive.scan(jobs=1, builtin=True))
     flagship = [one for one in alerts if one["kibana.alert.rule.rule_id"] == FLAGSHIP_RULE]
 
-    assert {one[FIELD]["event_id"] for one in flagship} == set(archive.ledger["alerts"][FLAGSHIP_RULE])
-    assert all(one[FIELD] == told[one[FIELD]["event_id"]] for one in flagship)
-    assert any(FIELD not in one for one in alerts)
+    assert {one[INVESTIGATION]["event_id"] for one in flagship} == set(archive.ledger["alerts"][FLAGSHIP_RULE])
+    assert all(one[INVESTIGATION] == told[one[INVESTIGATION]["event_id"]] for one in flagship)
+    assert any(INVESTIGATION not in one for one in alerts)
 
 
 def test_one_event_is_answered_as_in_a_scan(archive: Archive, told: Told) -> None:

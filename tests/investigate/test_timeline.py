@@ -57,7 +57,7 @@ def timeline(
     gained = (root_arn(OUTSIDE), JOB)
     store = MemoryStore(every)
     related = relate(change, compared, gained, activity, store, records.identities(store), (), limits)
-    return timeline_of(change, compared, [event(one) for one in attempts], actor(*acts), related, activity, limits)
+    return timeline_of(change, [event(one) for one in attempts], actor(*acts), related, activity, limits)
 
 
 def actor(*acts: Json) -> Actor:
@@ -86,7 +86,7 @@ def of_story(scene: Scene) -> Capped[TimelineEntry]:
         scene.change, scene.compared, scene.gained, scene.activity, scene.store, made, (), LIMITS, scene.accounts
     )
     who = describe_actor(scene.change, scene.store, scene.activity, LIMITS)
-    return timeline_of(scene.change, scene.compared, scene.attempts, who, related, scene.activity, LIMITS)
+    return timeline_of(scene.change, scene.attempts, who, related, scene.activity, LIMITS)
 
 
 def test_the_story_of_the_opened_key_reads_from_the_refused_attempts_to_the_use_of_the_grant() -> None:

@@ -107,6 +107,7 @@ def test_a_use_counts_when_only_the_policy_after_allows_it() -> None:
         used,
         use("09:30", outsider("777788889999")),
         refused(use("10:31", outsider(), CARDS)),  # did not succeed
+        use("10:31:30", outsider(), CARDS, errorMessage="The key is disabled"),  # nor did what failed without a code
         use("10:32", outsider(), CARDS, call="Encrypt"),  # neither policy allows it
         use("10:33", session("App")),  # IAM of the owner's account could allow it before
     )

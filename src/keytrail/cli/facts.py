@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from keytrail.cli.table import Column
+from keytrail.fields import INVESTIGATION, value_at
 from keytrail.names import short_identity, short_resource
+from keytrail.phrases import VERDICTS
 
 Json = Mapping[str, object]
 Facts = dict[str, str]
@@ -37,9 +39,6 @@ ALERT_TABLE = (
     Column("actor", "WHO", usual=24, share=14, middle=True),
     Column("origin", "FROM", usual=15, share=24),
 )
-
-VERDICTS = {"malicious": "malicious", "review": "review", "expected": "expected", "no_effect": "no effect"}
-"""The verdicts of investigations, as people read them."""
 
 # Where a request names what it acts on, when the event lists no resources.
 _TARGETS = ("keyId", "aliasName", "secretId", "bucketName", "functionName", "roleName", "userName", "groupName", "name")
@@ -85,7 +84,7 @@ def alert_facts(alert: Json) -> Facts:
         "rule_id": text_at(alert, "kibana.alert.rule.rule_id"),
         "attack": " ".join(attack_ids(value_at(alert, "kibana.alert.rule.threat"))),
         "alert_id": text_at(alert, "kibana.alert.uuid"),
-        **_investigation_facts(alert.get("keytrail.investigation")),
+        **_investigation_facts(alert.get(INVESTIGATION)),
     }
 
 
@@ -99,25 +98,6 @@ def _investigation_facts(found: object) -> Facts:
         "score": _text(told.get("score")),
         "summary": _text(told.get("summary")),
     }
-
-
-def value_at(document: Json, name: str) -> object:
-    """Return the value of a field, None when missing; names may be nested, dotted or both.
-
-    >>> value_at({"event": {"action": "PutKeyPolicy"}}, "event.action")
-    'PutKeyPolicy'
-    >>> value_at({"kibana.alert.severity": "high"}, "kibana.alert.severity")
-    'high'
-    """
-    if name in document:
-        return document[name]
-    end = name.find(".")
-    while end > 0:
-        inner = document.get(name[:end])
-        if isinstance(inner, Mapping) and (found := value_at(inner, name[end + 1 :])) is not None:
-            return found
-        end = name.find(".", end + 1)
-    return None
 
 
 def text_at(document: Json, name: str) -> str:

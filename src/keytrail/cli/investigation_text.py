@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
-from keytrail.cli.facts import VERDICTS
-from keytrail.cli.numbers import count, duration
+from keytrail.cli.numbers import duration
 from keytrail.cli.policy_json import statements_diff
 from keytrail.cli.policy_text import change_sections, field, findings_lines, section, wrapped
 from keytrail.names import short_identity
+from keytrail.phrases import VERDICTS, count
 
 if TYPE_CHECKING:
     from keytrail.investigate import (

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable
 
 from keytrail.cli.colour import paint, wanted
-from keytrail.cli.numbers import count
 from keytrail.cli.table import cell_width
 from keytrail.errors import InputError, KeytrailError, QueryError, SourceError
+from keytrail.phrases import count
 from keytrail.text import for_terminal
 
 # How many unreadable inputs are listed one by one.

@@ -1,15 +1,6 @@
-"""Counts, sizes and durations as people read them."""
+"""Sizes and durations as people read them."""
 
 from __future__ import annotations
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "alert"), count(12345, "alert"), count(2, "query", "queries")
-    ('1 alert', '12,345 alerts', '2 queries')
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def size(number: float) -> str:

@@ -11,6 +11,7 @@ from keytrail.cli import table
 from keytrail.cli.colour import paint
 from keytrail.cli.policy_text import WIDTH, field, wrapped
 from keytrail.cli.table import Column
+from keytrail.phrases import joined
 
 if TYPE_CHECKING:
     from keytrail.policy import Change, Comparison, Decision, KeyPolicy, Request, StatementResult
@@ -127,7 +128,7 @@ def _clause(access: Access, change: Change, action: str) -> str:
     given = [(statement, words.conditions_words(statement)) for statement in change.statements]
     if all(clause for _, clause in given):
         alternatives = [f"{clause} ({statement.label})" for statement, clause in given]
-        clauses.append(f"if {words.joined(words.some(alternatives, 6), 'or if')}")
+        clauses.append(f"if {joined(words.some(alternatives, 6), 'or if')}")
     for result in _standing_denials(access, change, action):
         statement = result.statement
         clauses.append(f"unless {words.conditions_words(statement) or 'it is denied'} ({statement.label} denies it)")
@@ -201,7 +202,7 @@ def decision_text(decision: Decision, request: Request, *, colour: bool = False)
     if decision.barrier:
         lines += wrapped(f"No key policy can allow it: {decision.barrier}.", first="  ", rest="  ")
     if decision.unstated:
-        keys = words.joined(sorted(decision.unstated))
+        keys = joined(sorted(decision.unstated))
         lines += wrapped(
             f"Such a request also carries {keys}; state it with --context to be certain.", first="  ", rest="  "
         )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from keytrail.cli import policy_words as words
 from keytrail.cli.colour import paint
-from keytrail.cli.numbers import count
 from keytrail.cli.output import terminal_width
 from keytrail.cli.policy_json import statements_diff
+from keytrail.phrases import count, joined, start
 from keytrail.text import for_terminal
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _organisations(comparison: Comparison) -> str:
     accounts = comparison.external_accounts
     names = [f"organisation {one[4:]}" for one in accounts if one.startswith("org:")]
     certain = "*" not in accounts and comparison.proof.external_accounts != "possible"
-    return f"anyone in {words.joined(words.some(names, 3), 'or')}" if names and certain else ""
+    return f"anyone in {joined(words.some(names, 3), 'or')}" if names and certain else ""
 
 
 def _condition(changes: Iterable[Change], party: _Party) -> str:
@@ -155,7 +155,7 @@ def _condition(changes: Iterable[Change], party: _Party) -> str:
 
 
 def _names(classes: Iterable[PrincipalClass], found: PolicyDiff) -> str:
-    return words.joined(words.some(words.callers(classes, found.account, found.standing), 3))
+    return joined(words.some(words.callers(classes, found.account, found.standing), 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +212,11 @@ def _outsiders(accounts: Sequence[str], found: PolicyDiff) -> str:
         f"organisation {one[4:]}" if one.startswith("org:") else words.account_name(one, found.account, found.standing)
         for one in accounts
     ]
-    return words.joined(words.some(names, 4))
+    return joined(words.some(names, 4))
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return f"{start(text)}." if text else ""
 
 
 # -- the sections ---------------------------------------------------------------------------------------------------
@@ -235,13 +235,13 @@ def _changes(groups: Sequence[Group], found: PolicyDiff, *, gained: bool) -> Ite
     for group in groups[:SHOWN]:
         yield from _change(group, found, gained=gained)
     if len(groups) > SHOWN:
-        yield f"  and {count(len(groups) - SHOWN, 'more')}; --format json has all of them"
+        yield f"  and {len(groups) - SHOWN:,} more; --format json has all of them"
 
 
 def _change(group: Group, found: PolicyDiff, *, gained: bool) -> Iterator[str]:
     one, sign = group.first, "+" if gained else "-"
     names = words.some(words.callers(group.classes, found.account, found.standing), 6)
-    head = words.joined(names) + ("" if one.proof == "witnessed" else " (possible, not proved)")
+    head = joined(names) + ("" if one.proof == "witnessed" else " (possible, not proved)")
     yield from wrapped(head, first=f"  {sign} ", rest="    ")
     yield from field("can" if gained else "could", _actions(one.actions))
     for statement in one.statements[:SHOWN]:

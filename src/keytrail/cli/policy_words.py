@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from keytrail.phrases import joined
+
 if TYPE_CHECKING:
     from keytrail.policy import Condition, Request, Statement
     from keytrail.policy.prover.classes import PrincipalClass
@@ -44,15 +46,6 @@ _COMPARISONS = {
 }  # fmt: skip
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _KINDS = {"user": "user", "role": "role", "federated-user": "federated user"}
-
-
-def joined(parts: Sequence[str], last: str = "and") -> str:
-    """Return the parts as an enumeration.
-
-    >>> joined(["decrypt"]), joined(["a", "b"], "or"), joined(["a", "b", "c"])
-    ('decrypt', 'a or b', 'a, b and c')
-    """
-    return f"{', '.join(parts[:-1])} {last} {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 def some(parts: Sequence[str], most: int, noun: str = "more") -> list[str]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from keytrail.cli import colour
-from keytrail.cli.numbers import count, size
+from keytrail.cli.numbers import size
+from keytrail.phrases import count
 from keytrail.text import for_terminal, shorten
 
 if TYPE_CHECKING:

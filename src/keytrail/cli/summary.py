@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
-from keytrail.cli.facts import VERDICTS
-from keytrail.cli.numbers import count, duration, size
+from keytrail.cli.numbers import duration, size
+from keytrail.phrases import VERDICTS, count
 from keytrail.text import for_terminal, shorten
 
 if TYPE_CHECKING:

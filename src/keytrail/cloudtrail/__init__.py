@@ -15,6 +15,7 @@ from keytrail.cloudtrail.records import (
     event_time,
     identity,
     parse_json,
+    text_of,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "open_geo",
     "parse_json",
     "read_items",
+    "text_of",
 ]

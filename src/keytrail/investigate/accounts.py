@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from keytrail.investigate.change import PolicyChange
 from keytrail.investigate.model import AccountFact, ComparedChange, Relation
 from keytrail.policy import Comparison, compare
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 ANYONE = "*"
 ORGANISATION = "org:"

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Literal, get_args
 
-from keytrail.cloudtrail import event_time
+from keytrail.cloudtrail import event_time, text_of
 from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange, change_of
 from keytrail.investigate.deeds import SUSPICIOUS
-from keytrail.investigate.events import Event, event_of, member, text
+from keytrail.investigate.events import Event, each_once, event_of, member
 from keytrail.investigate.limits import Limits, later
 from keytrail.investigate.model import Act, ActKind, Actor, Capped, Seen
 from keytrail.store import EventStore, Selector, Sighting, StoredRecord, Want
@@ -80,11 +80,11 @@ def describe_actor(change: PolicyChange, store: EventStore, activity: KeyActivit
     return Actor(
         who=event.who,
         principal=event.principal,
-        type=text(event.identity, "type") or "unknown",
+        type=text_of(event.identity, "type") or "unknown",
         account=event.caller_account,
-        session_issuer=text(member(session, "sessionIssuer"), "arn") or None,
+        session_issuer=text_of(session, "sessionIssuer", "arn") or None,
         session_created=_session_created(event),
-        mfa={"true": True, "false": False}.get(text(member(session, "attributes"), "mfaAuthenticated")),
+        mfa={"true": True, "false": False}.get(text_of(session, "attributes", "mfaAuthenticated")),
         address=Seen(
             event.address,
             earlier.on_key(lambda one: one.address == event.address) if _address(event) else None,
@@ -137,9 +137,9 @@ class _Around:
         address = _address(event) if _is_new(event, store, limits) else ""
         for literal in filter(None, (_name(event), address)):
             found.extend(_events(store.find(Selector.any_of((literal,)), since, until)))
-        events = _each_once(found)
+        events = each_once(found)
         acts = (one for one in events if since <= one.time < until and _same_actor(one, event, address))
-        return cls(since, first, events, tuple(one for one in acts if _operation(one) != _operation(event)))
+        return cls(since, first, events, tuple(one for one in acts if one.operation != event.operation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +185,9 @@ def _is_new(event: Event, store: EventStore, limits: Limits) -> bool:
 
 def _name(event: Event) -> str:
     """The ARN of a user or of a session, the id of a caller who has none; "" for a service, never a bare account id."""
-    if text(event.identity, "type") == "AWSService":
+    if text_of(event.identity, "type") == "AWSService":
         return ""
-    name = text(event.identity, "arn") or text(event.identity, "principalId")
+    name = text_of(event.identity, "arn") or text_of(event.identity, "principalId")
     return "" if name.isdigit() else name
 
 
@@ -223,20 +223,6 @@ def _events(records: Iterable[StoredRecord]) -> Iterator[Event]:
     return (event for record in records if (event := event_of(record)) is not None)
 
 
-def _operation(event: Event) -> tuple[str, str, str]:
-    """What an operation is known by that two accounts saw, each as an event of its own."""
-    shared = text(event.data, "sharedEventID")
-    return ("", "", shared) if shared else (event.account, event.region, event.id)
-
-
-def _each_once(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Each operation once, by time; of its copies the caller's, which names the caller."""
-    best: dict[tuple[str, str, str], Event] = {}
-    for event in sorted(events, key=lambda one: (not one.access_key, not text(one.identity, "arn"), one.id)):
-        best.setdefault(_operation(event), event)
-    return tuple(sorted(best.values(), key=lambda one: (one.time, one.id)))
-
-
 # Who opened the session ---------------------------------------------------------------------------------------------
 
 
@@ -262,13 +248,13 @@ def _opener(event: Event, earlier: list[Event]) -> Event | None:
     if began is None or _kind_of(key) == "long-term":
         return None
     near = (one for one in reversed(earlier) if one.succeeded and abs(one.time - began) <= SIGN_IN)
-    return next((one for one in near if _opened_session(one) == text(event.identity, "arn") != ""), None)
+    return next((one for one in near if _opened_session(one) == text_of(event.identity, "arn") != ""), None)
 
 
 def _opened_key(event: Event) -> str:
     """The access key that the answer of STS or IAM gave away."""
     for holder in ("credentials", "accessKey"):
-        if key := text(member(event.response, holder), "accessKeyId"):
+        if key := text_of(event.response, holder, "accessKeyId"):
             return key
     return ""
 
@@ -276,9 +262,9 @@ def _opened_key(event: Event) -> str:
 def _opened_session(event: Event) -> str:
     """The ARN of the session that an event opened: the caller's own at a sign-in, else the one in the answer."""
     if event.provider == "signin.amazonaws.com":
-        return text(event.identity, "arn") if event.name in ("ConsoleLogin", "SwitchRole") else ""
+        return text_of(event.identity, "arn") if event.name in ("ConsoleLogin", "SwitchRole") else ""
     answered = (member(event.response, holder) for holder in ("assumedRoleUser", "federatedUser"))
-    return next((arn for one in answered if (arn := text(one, "arn"))), "")
+    return next((arn for one in answered if (arn := text_of(one, "arn"))), "")
 
 
 def _session_created(event: Event) -> datetime | None:

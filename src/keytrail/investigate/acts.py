@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from keytrail.investigate.events import Event, text
+from keytrail.investigate.events import Event
 from keytrail.investigate.model import Act, ActKind
 from keytrail.investigate.wording import phrase, plain_words, shortened, told, undated
 
@@ -325,7 +325,6 @@ def act_of(event: Event, *, about: str = "") -> Act:
     """What an event was, in a sentence. `about` names the principal it concerns, if that is not the caller."""
     kind, doing, service = _done(event)
     notes = ", ".join(filter(None, (service, _through(event))))
-    failure = event.error or shortened(text(event.data, "errorMessage"))
     return Act(
         time=event.time,
         event_id=event.id,
@@ -336,9 +335,9 @@ def act_of(event: Event, *, about: str = "") -> Act:
         who=event.who,
         address=event.address,
         outcome="success" if event.succeeded else "failure",
-        error=event.error,
+        error=shortened(event.error),
         kind=kind,
-        sentence=told(f"{doing} ({notes})" if notes else doing, None if event.succeeded else failure),
+        sentence=told(f"{doing} ({notes})" if notes else doing, None if event.succeeded else shortened(event.error)),
         about=about,
     )
 

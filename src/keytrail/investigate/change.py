@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from keytrail.investigate.events import Event, member, text
+from keytrail.cloudtrail import text_of
+from keytrail.investigate.events import Event
 from keytrail.investigate.queries import CHANGES, KMS
 
 _KEY_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):(\d{12}):key/([A-Za-z0-9-]+)", re.ASCII)
@@ -69,9 +70,8 @@ class PolicyChange:
     @property
     def by_kms(self) -> bool:
         """Whether this is the trace in a replica's Region of a ReplicateKey, which is told in the primary's."""
-        regions = member(member(self.event.response, "keyMetadata"), "multiRegionConfiguration")
-        is_replica = text(regions, "multiRegionKeyType") == "REPLICA"
-        return self.event.name == "CreateKey" and (self.event.invoked_by == KMS or is_replica)
+        kind = text_of(self.event.response, "keyMetadata", "multiRegionConfiguration", "multiRegionKeyType")
+        return self.event.name == "CreateKey" and (self.event.invoked_by == KMS or kind == "REPLICA")
 
     @property
     def bypassed_lockout_check(self) -> bool:
@@ -88,16 +88,16 @@ def change_of(event: Event) -> PolicyChange | None:
 
 def sets_the_policy(event: Event) -> bool:
     """Whether an event is about the policy of the name "default", the only one that can be set and what none means."""
-    return text(event.parameters, "policyName") in ("", "default")
+    return text_of(event.parameters, "policyName") in ("", "default")
 
 
 @lru_cache(2_048)
 def attempt_of(event: Event) -> PolicyChange | None:
     """The change that an event made or tried to make, None when it does not tell of which key."""
     parameters, response = event.parameters, event.response
-    policy = text(parameters, "policy") or None
+    policy = text_of(parameters, "policy") or None
     if event.name == "ReplicateKey":
-        policy = text(response, "replicaPolicy") or policy
+        policy = text_of(response, "replicaPolicy") or policy
     found = _key(event)
     if found is None:
         return None
@@ -108,18 +108,18 @@ def attempt_of(event: Event) -> PolicyChange | None:
 
 def _replica(event: Event) -> tuple[KeyName, ArnSource] | None:
     """The replica that a ReplicateKey asked for: the primary's id in another Region."""
-    named = (*event.resources, text(event.parameters, "keyId"))
+    named = (*event.resources, text_of(event.parameters, "keyId"))
     primary = next((key for arn in named if (key := KeyName.parse(arn)) is not None), None)
     if primary is None:
         return None
-    key = KeyName.parse(replace(primary, region=text(event.parameters, "replicaRegion")).arn)
+    key = KeyName.parse(replace(primary, region=text_of(event.parameters, "replicaRegion")).arn)
     return None if key is None else (key, "request")
 
 
 def _key(event: Event) -> tuple[KeyName, ArnSource] | None:
     answered = {"CreateKey": "keyMetadata", "ReplicateKey": "replicaKeyMetadata"}.get(event.name)
     if answered is not None:
-        key = KeyName.parse(text(member(event.response, answered), "arn"))
+        key = KeyName.parse(text_of(event.response, answered, "arn"))
         if key is not None:
             return key, "response"
         if event.name == "ReplicateKey":
@@ -127,6 +127,6 @@ def _key(event: Event) -> tuple[KeyName, ArnSource] | None:
     for arn in event.resources:
         if (key := KeyName.parse(arn)) is not None:
             return key, "resources"
-    sent = text(event.parameters, "keyId")
+    sent = text_of(event.parameters, "keyId")
     key = KeyName.parse(sent) or KeyName.parse(f"arn:aws:kms:{event.region}:{event.account}:key/{sent}")
     return None if key is None else (key, "request")

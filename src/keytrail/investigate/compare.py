@@ -12,7 +12,7 @@ from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import ComparedChange, PolicyVersion
 from keytrail.investigate.unseen import unseen_of
 from keytrail.policy import Change, ChangeFacts, Comparison, KeyPolicy, PrincipalKind, assess, compare
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 from keytrail.store import Coverage
 
 _MOST_PROOFS = 5  # policies that are compared with one policy to see whether they mean the same

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from keytrail.investigate.change import PolicyChange
 from keytrail.investigate.model import ComparedChange, CoverageFacts
-from keytrail.investigate.names import at, number
+from keytrail.investigate.names import at
+from keytrail.phrases import count
 from keytrail.policy import listed
 from keytrail.store import Coverage
 
@@ -61,7 +62,7 @@ def _versions(compared: ComparedChange) -> Iterator[str]:
 def _damage(objects: Sequence[str]) -> Iterator[str]:
     if objects:
         yield (
-            f"{number(len(objects), 'object')} that may hold events of the key could not be read, or not whole: "
+            f"{count(len(objects), 'object')} that may hold events of the key could not be read, or not whole: "
             f"{listed(objects)}."
         )
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from keytrail.cloudtrail import text_of
 from keytrail.investigate.activity import Call, KeyActivity
 from keytrail.investigate.change import KeyName, PolicyChange
-from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.events import Event, member
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import Capped, DataAtStake, DataSummary, StakedData
 from keytrail.investigate.queries import KMS
@@ -177,7 +178,7 @@ def _by_grantee(grants: Iterable[Event], key: KeyName, limits: Limits) -> Iterat
     """What grants to services hint at that are not limited to an encryption context."""
     tallies: dict[Protected, _Tally] = {}
     for event in grants:
-        protected = named_by_grantee(text(event.parameters, "granteePrincipal"), key)
+        protected = named_by_grantee(text_of(event.parameters, "granteePrincipal"), key)
         if protected is not None and not _constraints(event):
             tallies.setdefault(protected, _Tally()).add(event.time, event.id, event.name, event.principal)
     for protected, tally in tallies.items():
@@ -188,7 +189,9 @@ def _is_about(event: Event, key: KeyName) -> bool:
     """Whether an event of KMS is on the key, and does not only mention it."""
     if event.provider != KMS:
         return False
-    return key.arn in event.resources or (not event.resources and text(event.parameters, "keyId") in (key.arn, key.id))
+    return key.arn in event.resources or (
+        not event.resources and text_of(event.parameters, "keyId") in (key.arn, key.id)
+    )
 
 
 # Rows ---------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from keytrail.investigate.evidence import Evidence, Said
 from keytrail.investigate.model import Act, Seen
-from keytrail.investigate.names import length, short, start
+from keytrail.investigate.names import length, short
+from keytrail.phrases import start
 from keytrail.policy import listed
 
 YOUNG = timedelta(hours=24)

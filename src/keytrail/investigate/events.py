@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 
-from keytrail.cloudtrail import Json, event_time, identity
+from keytrail.cloudtrail import Json, event_time, identity, text_of
 from keytrail.errors import UsageError
 from keytrail.policy import Caller, CallerKind
 from keytrail.store import StoredRecord
@@ -43,7 +43,13 @@ class Event:
             return None
         who = identity(data)
         return cls(
-            who.event_id, moment, text(data, "eventName"), text(data, "eventSource"), who.account, who.region, data
+            who.event_id,
+            moment,
+            text_of(data, "eventName"),
+            text_of(data, "eventSource"),
+            who.account,
+            who.region,
+            data,
         )
 
     # What was asked and answered -------------------------------------------------------------------------------
@@ -60,13 +66,13 @@ class Event:
 
     @cached_property
     def error(self) -> str:
-        """The error code of a call that failed, "" of one that succeeded."""
-        return text(self.data, "errorCode")
+        """Why a call failed: the error code, of one without (a sign-in, say) the message; "" of one that succeeded."""
+        return text_of(self.data, "errorCode") or text_of(self.data, "errorMessage")
 
     @property
     def succeeded(self) -> bool:
         """Whether the call did what it was for."""
-        return not self.error and not text(self.data, "errorMessage")
+        return not self.error
 
     @cached_property
     def resources(self) -> tuple[str, ...]:
@@ -84,6 +90,12 @@ class Event:
         pairs = [tuple(sorted((k, v) for k, v in one.items() if isinstance(v, str))) for one in found]
         return tuple(dict.fromkeys(one for one in pairs if one))
 
+    @property
+    def operation(self) -> tuple[str, str, str]:
+        """What an operation is known by, of which two accounts may each have an event, with an id of its own."""
+        shared = text_of(self.data, "sharedEventID")
+        return ("", "", shared) if shared else (self.account, self.region, self.id)
+
     # Who and from where ----------------------------------------------------------------------------------------
 
     @cached_property
@@ -94,13 +106,13 @@ class Event:
     @property
     def caller_account(self) -> str:
         """The account of the caller, "" for a service."""
-        return text(self.identity, "accountId")
+        return text_of(self.identity, "accountId")
 
     @property
     def who(self) -> str:
         """The caller as the record names it: an ARN (of the session of a role), a service, an id."""
         one = self.identity
-        named = (text(one, name) for name in ("arn", "invokedBy", "principalId", "type"))
+        named = (text_of(one, name) for name in ("arn", "invokedBy", "principalId", "type"))
         return next((name for name in named if name), "an unknown caller")
 
     @cached_property
@@ -110,10 +122,10 @@ class Event:
         A user's ARN, a role's for its sessions, a service; the account's root ARN for callers from elsewhere, of whom
         a record tells the account only.
         """
-        issuer = text(member(member(self.identity, "sessionContext"), "sessionIssuer"), "arn")
-        kind, arn = text(self.identity, "type"), text(self.identity, "arn")
+        issuer = text_of(self.identity, "sessionContext", "sessionIssuer", "arn")
+        kind, arn = text_of(self.identity, "type"), text_of(self.identity, "arn")
         if kind == "AWSService" or (not arn and not self.caller_account):
-            return text(self.identity, "invokedBy") or self.who
+            return text_of(self.identity, "invokedBy") or self.who
         if kind == "AWSAccount" or not (issuer or arn):
             return f"arn:aws:iam::{self.caller_account}:root"
         return issuer if ":role/" in issuer else arn
@@ -123,12 +135,12 @@ class Event:
         """The caller as the evaluator of policies takes it, None when the record does not tell enough."""
         one = self.identity
         try:
-            if text(one, "type") == "AWSService":
-                return Caller.parse(f"service:{text(one, 'invokedBy')}")
-            if not text(one, "arn") and self.caller_account:
+            if text_of(one, "type") == "AWSService":
+                return Caller.parse(f"service:{text_of(one, 'invokedBy')}")
+            if not text_of(one, "arn") and self.caller_account:
                 # Somebody of another account; any name that no policy holds will do.
-                return Caller(CallerKind.ROLE, self.caller_account, text(one, "principalId") or "unknown")
-            caller = Caller.parse(text(one, "arn"))
+                return Caller(CallerKind.ROLE, self.caller_account, text_of(one, "principalId") or "unknown")
+            caller = Caller.parse(text_of(one, "arn"))
             # The ARN of a session has no path; that of its role has.
             role = Caller.parse(self.principal) if caller.session is not None else caller
         except UsageError:
@@ -138,22 +150,22 @@ class Event:
     @cached_property
     def access_key(self) -> str:
         """The access key the call was signed with, "" where the record has none."""
-        return text(self.identity, "accessKeyId")
+        return text_of(self.identity, "accessKeyId")
 
     @property
     def invoked_by(self) -> str:
         """The service that passed the caller on, "" for a call by the caller itself."""
-        return text(self.identity, "invokedBy")
+        return text_of(self.identity, "invokedBy")
 
     @property
     def address(self) -> str:
         """Where the call came from: an IP address, or the name of a service."""
-        return text(self.data, "sourceIPAddress")
+        return text_of(self.data, "sourceIPAddress")
 
     @property
     def agent(self) -> str:
         """The program, as it named itself."""
-        return text(self.data, "userAgent")
+        return text_of(self.data, "userAgent")
 
 
 @lru_cache(2_048)
@@ -169,16 +181,18 @@ def events_of(records: Iterable[StoredRecord]) -> Iterator[Event]:
         event = event_of(record)
         if event is None:
             continue
-        if (mark := text(record.data, "sharedEventID")) and mark in shared:
+        if (mark := text_of(record.data, "sharedEventID")) and mark in shared:
             continue
         shared.add(mark)
         yield event
 
 
-def text(data: Mapping[str, object], name: str) -> str:
-    """A member that is a text, "" for anything else."""
-    value = data.get(name)
-    return value if isinstance(value, str) else ""
+def each_once(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Each operation once, by time; of its copies the caller's, which names the caller."""
+    best: dict[tuple[str, str, str], Event] = {}
+    for event in sorted(events, key=lambda one: (not one.access_key, not text_of(one.identity, "arn"), one.id)):
+        best.setdefault(event.operation, event)
+    return tuple(sorted(best.values(), key=lambda one: (one.time, one.id)))
 
 
 def member(data: Mapping[str, object], name: str) -> Json:

@@ -23,12 +23,16 @@ from keytrail.investigate.model import (
     Usage,
 )
 from keytrail.policy import Finding
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All sections of an investigation but the verdict; `remade` are the events of `remade.remade_of`."""
+    """All sections of an investigation but the verdict, which is made from them.
+
+    The accounts that gained are judged by `accounts`; `trust` says who those are that used the key. `remade` are the
+    creations of roles and users that have the name of one that the policy before let in (`remade.remade_of`).
+    """
 
     change: PolicyChange
     key: KeyFacts

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from keytrail.cloudtrail import text_of
 from keytrail.investigate.activity import KeyActivity
-from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.events import Event, member
 from keytrail.investigate.model import Grant
 from keytrail.investigate.queries import KMS
 
@@ -37,20 +38,20 @@ def grant_of(event: Event) -> Grant:
     """The grant that a CreateGrant made. Its id is "" when the record has no answer."""
     asked = event.parameters
     return Grant(
-        grant_id=text(event.response, "grantId"),
-        grantee=text(asked, "granteePrincipal") or text(asked, "granteeServicePrincipal"),
+        grant_id=text_of(event.response, "grantId"),
+        grantee=text_of(asked, "granteePrincipal") or text_of(asked, "granteeServicePrincipal"),
         operations=_texts(asked, "operations"),
         created=event.time,
         event_id=event.id,
         created_by=event.principal,
-        retiring=text(asked, "retiringPrincipal") or text(asked, "retiringServicePrincipal"),
+        retiring=text_of(asked, "retiringPrincipal") or text_of(asked, "retiringServicePrincipal"),
         constraints=member(asked, "constraints"),
     )
 
 
 def ended_grant(event: Event) -> str:
     """The id of the grant that a RevokeGrant or RetireGrant ended, which they log in different places (3.3)."""
-    return text(event.parameters, "grantId") or text(member(event.data, "additionalEventData"), "grantId")
+    return text_of(event.parameters, "grantId") or text_of(event.data, "additionalEventData", "grantId")
 
 
 def _texts(data: Mapping[str, object], name: str) -> tuple[str, ...]:

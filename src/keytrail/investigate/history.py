@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from keytrail.cloudtrail import text_of
 from keytrail.errors import PolicyError
 from keytrail.investigate.change import KeyName, PolicyChange, attempt_of, change_of, sets_the_policy
-from keytrail.investigate.events import Event, text
+from keytrail.investigate.events import Event
 from keytrail.investigate.model import HistoryEntry, JsonObject, PolicyVersion, VersionSource
 from keytrail.investigate.queries import CHANGES, KMS
 from keytrail.investigate.unseen import BEGINNING, Unseen, shown
@@ -242,7 +243,7 @@ def _order(change: PolicyChange) -> _Order:
     """Where a change stands in time; the same for both events of an operation that two accounts saw."""
     event = change.event
     rank = _CREATION if change.creates else _REPLACEMENT
-    return event.time, rank, text(event.data, "sharedEventID") or event.id
+    return event.time, rank, text_of(event.data, "sharedEventID") or event.id
 
 
 def _step(snapshot: Snapshot) -> Step:

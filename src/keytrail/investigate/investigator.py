@@ -16,6 +16,7 @@ from keytrail.investigate.compare import compare_change, gained_principals
 from keytrail.investigate.coverage import coverage_of
 from keytrail.investigate.data import data_at_stake
 from keytrail.investigate.events import Event, events_of
+from keytrail.investigate.evidence import Evidence
 from keytrail.investigate.findings import findings_of
 from keytrail.investigate.history import Snapshot, history_of
 from keytrail.investigate.inventory import Inventory
@@ -36,7 +37,8 @@ from keytrail.investigate.services import names_of
 from keytrail.investigate.timeline import timeline_of
 from keytrail.investigate.unseen import logging_gaps
 from keytrail.investigate.verdict import judge
-from keytrail.settings.trust import Accounts
+from keytrail.phrases import start
+from keytrail.settings import Accounts
 from keytrail.store import Coverage, Damage, EventStore, Selector, Sighting, StoredRecord, Want, strings_of
 
 POLICY_EVENTS = Selector.kql(CHANGES_QUERY)
@@ -162,7 +164,7 @@ def _outlines(
                     gained_principals(compared),
                     tuple(event for event in of_key[key] if event.id in refused),
                     tuple(sorted(arn for arn in family if arn != key.arn)),
-                    tuple(f"{gap.reason[:1].upper()}{gap.reason[1:]}." for gap in gaps),
+                    tuple(f"{start(gap.reason)}." for gap in gaps),
                 )
             )
     return found
@@ -218,13 +220,23 @@ def _investigation(one: _Outline, activity: KeyActivity, common: _Common) -> Inv
     )
     findings = findings_of(change, compared, related, key, data, accounts, one.attempts, knowledge.accounts)
     covered = coverage_of(change, compared, common.coverage, one.gaps)
-    remade = remade_of(change, compared, common.identities)
-    timeline = timeline_of(change, compared, one.attempts, actor, related, activity, limits)
+    evidence = Evidence(
+        change=change,
+        key=key,
+        compared=compared,
+        accounts=accounts,
+        data=data,
+        actor=actor,
+        related=related,
+        coverage=covered,
+        findings=findings,
+        trust=knowledge.accounts,
+        remade=remade_of(change, compared, common.identities),
+    )
+    timeline = timeline_of(change, one.attempts, actor, related, activity, limits)
     return Investigation(
         event_id=change.event.id,
-        judgement=judge(
-            change, key, compared, accounts, data, actor, related, covered, findings, knowledge.accounts, remade
-        ),
+        judgement=judge(evidence),
         key=key,
         change=compared,
         accounts=accounts,

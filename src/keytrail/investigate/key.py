@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from keytrail.cloudtrail import Json
+from keytrail.cloudtrail import Json, text_of
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.change import KeyName, PolicyChange
-from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.events import Event, member
 from keytrail.investigate.model import Alias, Fact, KeyFacts
 from keytrail.investigate.queries import KMS
 
@@ -57,7 +57,7 @@ def describe_key(
         spec=_told(births, "keySpec", "customerMasterKeySpec"),
         usage=_told(births, "keyUsage"),
         description=_last(sorted(_descriptions(births, own), key=_by_time), moment),
-        created=next((Fact(text(event.data, "eventTime"), event.time, event.id) for event, _ in births), None),
+        created=next((Fact(text_of(event.data, "eventTime"), event.time, event.id) for event, _ in births), None),
     )
 
 
@@ -69,7 +69,7 @@ def alias_names(key: KeyName, events: Iterable[Event]) -> frozenset[str]:
 def _metadata(event: Event, key: KeyName) -> Json:
     """What an event that creates the key answers about it, {} for all others."""
     found = member(event.response, _CREATIONS.get(event.name, ""))
-    return found if text(found, "arn") == key.arn else {}
+    return found if text_of(found, "arn") == key.arn else {}
 
 
 def _is_about(event: Event, key: KeyName) -> bool:
@@ -79,7 +79,7 @@ def _is_about(event: Event, key: KeyName) -> bool:
     if event.resources:
         return key.arn in event.resources
     details = member(event.data, "serviceEventDetails")
-    named = {text(told, "keyId") for told in (event.parameters, event.response, details)}
+    named = {text_of(told, "keyId") for told in (event.parameters, event.response, details)}
     return key.arn in named or (key.id in named and event.region == key.region)
 
 
@@ -91,11 +91,11 @@ def _states(births: Iterable[tuple[Event, Json]], events: Iterable[Event]) -> li
     found = []
     for event, metadata in births:
         # A replica is "Creating" for seconds, and no event tells the end of that.
-        if state := text(metadata, "keyState").replace("Creating", "Enabled"):
+        if state := text_of(metadata, "keyState").replace("Creating", "Enabled"):
             found.append(Fact(state, event.time, event.id))
     for event in events:
         if event.name in STATES:
-            found.append(Fact(text(event.response, "keyState") or STATES[event.name], event.time, event.id))
+            found.append(Fact(text_of(event.response, "keyState") or STATES[event.name], event.time, event.id))
     return sorted(found, key=_by_time)
 
 
@@ -125,7 +125,7 @@ def _told(births: Iterable[tuple[Event, Json]], *names: str) -> Fact | None:
     """What the creation of the key says about it, in its answer or else in what was asked."""
     for event, metadata in births:
         for name in names:
-            if value := text(metadata, name) or text(event.parameters, name):
+            if value := text_of(metadata, name) or text_of(event.parameters, name):
                 return Fact(value, event.time, event.id)
     return None
 
@@ -140,10 +140,10 @@ def _origin(events: Iterable[Event]) -> Fact | None:
 
 def _descriptions(births: Iterable[tuple[Event, Json]], events: Iterable[Event]) -> Iterator[Fact]:
     for event, metadata in births:
-        yield Fact(text(metadata, "description") or text(event.parameters, "description"), event.time, event.id)
+        yield Fact(text_of(metadata, "description") or text_of(event.parameters, "description"), event.time, event.id)
     for event in events:
         if event.name == "UpdateKeyDescription":
-            yield Fact(text(event.parameters, "description"), event.time, event.id)
+            yield Fact(text_of(event.parameters, "description"), event.time, event.id)
 
 
 def _siblings(key: KeyName, events: Iterable[Event]) -> Iterator[str]:
@@ -155,7 +155,7 @@ def _siblings(key: KeyName, events: Iterable[Event]) -> Iterator[str]:
             regions = member(metadata, "multiRegionConfiguration")
             replicas = regions.get("replicaKeys")
             listed = [regions.get("primaryKey"), *(replicas if isinstance(replicas, list) else ())]
-            named = [text(metadata, "arn"), *(text(one, "arn") for one in listed if isinstance(one, dict))]
+            named = [text_of(metadata, "arn"), *(text_of(one, "arn") for one in listed if isinstance(one, dict))]
             for arn in named:
                 found = KeyName.parse(arn)
                 if found is not None and (found.id, found.account) == (key.id, key.account):
@@ -172,8 +172,8 @@ def _aliases(key: KeyName, moment: datetime, events: Iterable[Event]) -> tuple[A
     for event in sorted(told.values(), key=lambda one: (one.time, one.id)):
         if (event.account, event.region) != (key.account, key.region):
             continue
-        name = text(event.parameters, "aliasName")
-        target = text(event.parameters, "targetKeyId")
+        name = text_of(event.parameters, "aliasName")
+        target = text_of(event.parameters, "targetKeyId")
         gives = event.name != "DeleteAlias" and (
             target in (key.arn, key.id) or (not target and key.arn in event.resources)
         )

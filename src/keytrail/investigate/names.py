@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from keytrail.errors import UsageError
 from keytrail.investigate.model import Alias, KeyFacts
-from keytrail.policy import Caller, CallerKind
-
-# IAM Identity Center puts the name of a permission set between these.
-_PERMISSION_SET = re.compile(r"^AWSReservedSSO_(.+)_[0-9a-f]{16}$")
+from keytrail.investigate.requests import caller_of
+from keytrail.names import role_name
+from keytrail.phrases import count
+from keytrail.policy import CallerKind
 
 
 def short(principal: str, owner: str) -> str:
@@ -24,17 +22,14 @@ def short(principal: str, owner: str) -> str:
     >>> short("arn:aws:iam::999988887777:root", "111122223333"), short("backup.amazonaws.com", "111122223333")
     ('account 999988887777', 'the AWS service backup.amazonaws.com')
     """
-    if principal.endswith(".amazonaws.com") and not principal.startswith(("arn:", "service:")):
-        principal = f"service:{principal}"
-    try:
-        caller = Caller.parse(principal)
-    except UsageError:
+    caller = caller_of(principal)
+    if caller is None:
         return principal
     if caller.kind is CallerKind.ROOT:
         return f"account {caller.account}"
     if caller.account is None:
         return f"the AWS service {caller.name}"
-    name = _PERMISSION_SET.sub(r"\1", caller.name.rpartition("/")[2])
+    name = role_name(caller.name.rpartition("/")[2])
     kind = caller.kind.replace("-", " ")
     of = "" if caller.account == owner else f" of account {caller.account}"
     session = f" (session {caller.session})" if caller.session else ""
@@ -47,31 +42,13 @@ def key_name(key: KeyFacts) -> str:
     return current[-1].name if current else key.key_id
 
 
-def start(text: str) -> str:
-    """Text as the start of a sentence.
-
-    >>> start("role App")
-    'Role App'
-    """
-    return text[:1].upper() + text[1:]
-
-
-def times(count: int) -> str:
+def times(number: int) -> str:
     """How often.
 
     >>> times(1), times(16)
     ('once', '16 times')
     """
-    return "once" if count == 1 else f"{count:,} times"
-
-
-def number(count: int, noun: str) -> str:
-    """A number of things.
-
-    >>> number(1, "grant"), number(2, "grant")
-    ('1 grant', '2 grants')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def length(span: timedelta) -> str:
@@ -83,8 +60,8 @@ def length(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= unit:
-            return number(seconds // unit, name)
-    return number(seconds, "second")
+            return count(seconds // unit, name)
+    return count(seconds, "second")
 
 
 def at(moment: datetime) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from keytrail.cloudtrail import text_of
 from keytrail.investigate.accounts import UNTRUSTED, relation_of
 from keytrail.investigate.activity import KeyActivity
 from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange
-from keytrail.investigate.events import Event, event_of, member, text
+from keytrail.investigate.events import Event, each_once, event_of
 from keytrail.investigate.grants import grants_of
 from keytrail.investigate.limits import Limits
 from keytrail.investigate.model import (
@@ -29,7 +30,7 @@ from keytrail.investigate.queries import CREATIONS, KMS, POWERS, STS
 from keytrail.investigate.requests import caller_of
 from keytrail.investigate.uses import is_among, undone_at, uses_since
 from keytrail.policy import Caller, CallerKind, KeyPolicy, Request, evaluate
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 from keytrail.store import EventStore, Selector, Want, strings_of
 
 _SHORTEST = 3  # A shorter name is a value of too many members to go by.
@@ -193,19 +194,8 @@ class _Acts:
 
 
 def _acts(events: Sequence[Event], about: str, moment: datetime, limits: Limits) -> Capped[Act]:
-    kept = nearest(_each_once(events), moment, limits.max_acts)
+    kept = nearest(each_once(events), moment, limits.max_acts)
     return Capped(tuple(act_of(event, about=about) for event in kept.items), kept.total)
-
-
-def _each_once(events: Sequence[Event]) -> list[Event]:
-    """The events, of an operation that two accounts logged the one that names the caller."""
-    best: dict[str, Event] = {}
-    for event in events:
-        operation = text(event.data, "sharedEventID") or event.id
-        known = best.setdefault(operation, event)
-        if text(event.identity, "arn") and not text(known.identity, "arn"):
-            best[operation] = event
-    return sorted(best.values(), key=lambda one: (one.time, one.id))
 
 
 def _stands_for(principal: str, other: str) -> bool:
@@ -225,19 +215,19 @@ def _may_be(principal: str, other: str, owner: str) -> bool:
 def _about(event: Event) -> str:
     """The name of the role or user that an event of IAM is about."""
     if event.name in CREATIONS[CallerKind.ROLE] | POWERS[CallerKind.ROLE]:
-        return text(event.parameters, "roleName") or text(member(event.response, "role"), "roleName")
+        return text_of(event.parameters, "roleName") or text_of(event.response, "role", "roleName")
     # Who names no user acts on itself.
-    return text(event.parameters, "userName") or text(event.identity, "userName")
+    return text_of(event.parameters, "userName") or text_of(event.identity, "userName")
 
 
 def _goes_into(event: Event, identity: Caller) -> bool:
     if identity.session is not None:
-        return text(member(event.response, "assumedRoleUser"), "arn") == identity.arn
-    return text(event.parameters, "roleArn") == identity.arn
+        return text_of(event.response, "assumedRoleUser", "arn") == identity.arn
+    return text_of(event.parameters, "roleArn") == identity.arn
 
 
 def _is_by(event: Event, identity: Caller) -> bool:
-    return event.provider != KMS and identity.arn in (event.principal, text(event.identity, "arn"))
+    return event.provider != KMS and identity.arn in (event.principal, text_of(event.identity, "arn"))
 
 
 # Data ---------------------------------------------------------------------------------------------------------------

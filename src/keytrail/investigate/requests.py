@@ -26,7 +26,7 @@ from keytrail.policy import (
     Statement,
     evaluate,
 )
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 Pairs = tuple[tuple[str, tuple[str, ...]], ...]
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from keytrail.investigate import model
 from keytrail.investigate.model import (
     SCHEMA_VERSION,
     ComparedChange,
@@ -91,7 +90,7 @@ def _of(kind: Any, made: dict[str, JsonObject]) -> JsonObject:  # a type, as `ge
 
 def _dataclass(kind: Any, items: Any, made: dict[str, JsonObject]) -> JsonObject:
     assert is_dataclass(kind), kind
-    hints = get_type_hints(kind, vars(model))
+    hints = get_type_hints(kind)
     if items is None:
         items = next((get_args(base)[0] for base in getattr(kind, "__orig_bases__", ()) if get_args(base)), None)
     members = {

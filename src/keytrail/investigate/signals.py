@@ -11,8 +11,9 @@ from keytrail.investigate import deeds, stand_ins
 from keytrail.investigate.accounts import ANYONE, ORGANISATION, UNTRUSTED, called
 from keytrail.investigate.evidence import Evidence, Said
 from keytrail.investigate.model import AccountFact, Grant, Usage
-from keytrail.investigate.names import length, number, short, start, times
+from keytrail.investigate.names import length, short, times
 from keytrail.investigate.remaining import no_longer_readable
+from keytrail.phrases import count, start
 from keytrail.policy import SEVERITIES, Finding, listed
 
 Weight = Literal["grave", "concern", "hint", "mild"]
@@ -221,7 +222,7 @@ def _grants_since(e: Evidence) -> Said | None:
         return None
     who = listed([short(one, e.owner) for one in dict.fromkeys(_stranger(grant, e) for grant in found)])
     least = "at least " if e.related.grants_since_total > len(e.related.grants_since) else ""
-    sentence = f"{start(least)}{number(len(found), 'grant')} to {who} made since would outlive a restored policy."
+    sentence = f"{start(least)}{count(len(found), 'grant')} to {who} made since would outlive a restored policy."
     return Said(sentence, event_ids=tuple(one.event_id for one in found))
 
 
@@ -237,7 +238,7 @@ def _grants_survive(e: Evidence) -> Said | None:
         return None
     who = listed([short(one, e.owner) for one in dict.fromkeys(grant.grantee for grant in found)])
     return Said(
-        f"{start(who)} is shut out by the policy and still let in by {number(total, 'grant')}.",
+        f"{start(who)} is shut out by the policy and still let in by {count(total, 'grant')}.",
         ("KMS-P30",),
         tuple(one.event_id for one in found),
         (f"Revoke the grants that are left with RevokeGrant: {listed([grant.grant_id for grant in found])}.",),
@@ -302,7 +303,7 @@ def _secrets(e: Evidence) -> Said | None:
 def _much_data(e: Evidence) -> Said | None:
     if e.data.total < _MANY or not e.is_harmful:
         return None
-    return Said(f"The key protects at least {number(e.data.total, 'resource')}.")
+    return Said(f"The key protects at least {count(e.data.total, 'resource')}.")
 
 
 SIGNALS: Mapping[str, Signal] = {

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from keytrail.investigate.accounts import ANYONE, ORGANISATION, called
 from keytrail.investigate.evidence import Evidence
 from keytrail.investigate.model import AccountFact, Verdict
-from keytrail.investigate.names import key_name, length, number, short, start, times
+from keytrail.investigate.names import key_name, length, short, times
+from keytrail.phrases import count, start
 from keytrail.policy import Change, Comparison, listed, powers
 
 _DID = {"CreateKey": "created key", "ReplicateKey": "made a copy of key"}
@@ -105,4 +106,4 @@ def _since(e: Evidence) -> Iterator[str]:
         yield f"The change was undone {length(e.compared.reverted_at - e.change.event.time)} later."
     if e.related.surviving_grants:
         who = listed([short(one, e.owner) for one in dict.fromkeys(g.grantee for g in e.related.surviving_grants)])
-        yield f"{start(number(len(e.related.surviving_grants), 'grant'))} to {who} outlived it."
+        yield f"{start(count(len(e.related.surviving_grants), 'grant'))} to {who} outlived it."

@@ -12,7 +12,7 @@ from keytrail.investigate.acts import act_of
 from keytrail.investigate.change import PolicyChange, attempt_of
 from keytrail.investigate.events import Event
 from keytrail.investigate.limits import Limits
-from keytrail.investigate.model import Act, Actor, Capped, ComparedChange, RelatedActivity, TimelineEntry, Usage
+from keytrail.investigate.model import Act, Actor, Capped, RelatedActivity, TimelineEntry, Usage
 from keytrail.investigate.queries import CHANGES, KMS
 
 Lane = Literal["change", "attempt", "actor", "access", "key", "data"]
@@ -29,7 +29,6 @@ class _Line:
 
 def timeline_of(
     change: PolicyChange,
-    compared: ComparedChange,
     attempts: Sequence[Event],
     actor: Actor,
     related: RelatedActivity,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
+from keytrail.cloudtrail import text_of
 from keytrail.investigate.change import KeyName
-from keytrail.investigate.events import Event, text
+from keytrail.investigate.events import Event
 from keytrail.investigate.model import JsonObject
 from keytrail.investigate.queries import CHANGES, CLOUDTRAIL, KMS, LOGGING
 from keytrail.store import Coverage
@@ -143,7 +144,7 @@ def _basic_selects(selector: Mapping[str, object]) -> bool:
     )
 
 
-def _advanced_selects(fields: Sequence[Mapping[str, object]], name: str) -> bool:
+def _advanced_selects(fields: Sequence[JsonObject], name: str) -> bool:
     """Whether all conditions of one selector hold for a change; one about anything else is taken not to."""
     change = {
         "eventCategory": "Management",
@@ -152,7 +153,7 @@ def _advanced_selects(fields: Sequence[Mapping[str, object]], name: str) -> bool
         "eventType": "AwsApiCall",
         "readOnly": "false",
     }
-    named = [text(one, "field") for one in fields]
+    named = [text_of(one, "field") for one in fields]
     return all(about in change and _accepts(one, change[about]) for about, one in zip(named, fields, strict=True))
 
 
@@ -176,7 +177,7 @@ def _accepts(field: Mapping[str, object], value: str) -> bool:
 
 def _trail(event: Event) -> tuple[str, str]:
     """The account and name of the trail that an event is about."""
-    named = text(event.parameters, "trailName" if event.name == "PutEventSelectors" else "name")
+    named = text_of(event.parameters, "trailName" if event.name == "PutEventSelectors" else "name")
     parts = named.split(":", 5)
     if len(parts) == 6 and parts[0] == "arn":
         return parts[4], parts[5].removeprefix("trail/")

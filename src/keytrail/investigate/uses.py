@@ -18,7 +18,7 @@ from keytrail.investigate.queries import KMS
 from keytrail.investigate.requests import Pairs, Reader, Use
 from keytrail.investigate.services import named_by_context
 from keytrail.policy import Caller, CallerKind, KeyPolicy, evaluate
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 PAUSE = timedelta(hours=1)
 """How long after a use of the same kind another one begins a new run."""

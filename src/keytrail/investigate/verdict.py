@@ -15,28 +15,12 @@ A change to be reviewed scores at least `REVIEW_FROM`, whatever speaks for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from keytrail.investigate.change import PolicyChange
-from keytrail.investigate.events import Event
 from keytrail.investigate.evidence import Evidence, Said
-from keytrail.investigate.model import (
-    AccountFact,
-    Actor,
-    Capped,
-    ComparedChange,
-    CoverageFacts,
-    DataAtStake,
-    Judgement,
-    KeyFacts,
-    Reason,
-    RelatedActivity,
-    Verdict,
-)
+from keytrail.investigate.model import Judgement, Reason, Verdict
 from keytrail.investigate.signals import APPROVABLE, SIGNALS
 from keytrail.investigate.summary import summary_of
-from keytrail.policy import Finding
-from keytrail.settings.trust import Accounts
 
 MALICIOUS_FROM = 70
 REVIEW_FROM = 30
@@ -46,27 +30,8 @@ MOST_EVENTS = 25
 """How many events a reason names as its evidence; the sections hold more."""
 
 
-def judge(
-    change: PolicyChange,
-    key: KeyFacts,
-    compared: ComparedChange,
-    accounts: Sequence[AccountFact],
-    data: Capped[DataAtStake],
-    actor: Actor,
-    related: RelatedActivity,
-    coverage: CoverageFacts,
-    findings: Sequence[Finding],
-    trust: Accounts | None = None,
-    remade: Sequence[Event] = (),
-) -> Judgement:
-    """What to think of a change, from the other sections of its investigation. The same every time.
-
-    `trust` says who those are that used the key; the accounts that gained are judged by `accounts`. `remade` are the
-    creations of roles and users that have the name of one that the policy before let in (`remade.remade_of`).
-    """
-    evidence = Evidence(
-        change, key, compared, accounts, data, actor, related, coverage, findings, trust or Accounts(), remade
-    )
+def judge(evidence: Evidence) -> Judgement:
+    """What to think of a change, from the other sections of its investigation. The same every time."""
     said = _heard(evidence)
     points, verdict = _points(said), _verdict(said)
     score = max(points, REVIEW_FROM) if verdict == "review" else points

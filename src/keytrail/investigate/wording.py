@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from keytrail.cloudtrail import Json
+from keytrail.cloudtrail import Json, text_of
 from keytrail.investigate.change import KeyName
-from keytrail.investigate.events import Event, member, text
+from keytrail.investigate.events import Event, member
 from keytrail.text import shorten
 
 Slot = Callable[[Event], str]
@@ -171,7 +171,7 @@ def _listed(event: Event, *path: str) -> tuple[str, ...]:
 
 
 def _key(event: Event) -> str:
-    answered = text(member(event.response, "keyMetadata"), "arn")
+    answered = text_of(event.response, "keyMetadata", "arn")
     key = next((key for arn in (*event.resources, answered) if (key := KeyName.parse(arn)) is not None), None)
     if key is None:
         found = _values(event.parameters, ("targetKeyId", "keyId", "destinationKeyId"))
@@ -205,7 +205,7 @@ def _pending_days(event: Event) -> str:
 
 
 def _assumed(event: Event) -> str:
-    arn, session = text(event.parameters, "roleArn"), text(event.parameters, "roleSessionName")
+    arn, session = text_of(event.parameters, "roleArn"), text_of(event.parameters, "roleSessionName")
     if not arn:
         return "a role"
     account = arn.split(":")[4] if arn.count(":") >= 5 else ""
@@ -215,12 +215,12 @@ def _assumed(event: Event) -> str:
 
 
 def _mfa(event: Event) -> str:
-    used = text(member(event.data, "additionalEventData"), "MFAUsed")
+    used = text_of(event.data, "additionalEventData", "MFAUsed")
     return {"Yes": " with MFA", "No": " without MFA"}.get(used, "")
 
 
 def _switched(event: Event) -> str:
-    origin = text(member(event.data, "additionalEventData"), "SwitchFrom")
+    origin = text_of(event.data, "additionalEventData", "SwitchFrom")
     return f", coming from {shortened(origin)}" if origin else ""
 
 
@@ -261,13 +261,13 @@ def _instance(event: Event) -> str:
 
 
 def _object(event: Event) -> str:
-    bucket, name = text(event.parameters, "bucketName"), text(event.parameters, "key")
+    bucket, name = text_of(event.parameters, "bucketName"), text_of(event.parameters, "key")
     return shortened(f"s3://{bucket}/{name}") if bucket and name else "an object"
 
 
 SLOTS: Mapping[str, Slot] = {
     "access_key": _asked("the access key {}", "an access key", "accessKeyId"),
-    "alias": lambda event: shortened(text(event.parameters, "aliasName").removeprefix("alias/")) or "of a key",
+    "alias": lambda event: shortened(text_of(event.parameters, "aliasName").removeprefix("alias/")) or "of a key",
     "anyone": _asked("{}", "others", "principal"),
     "assumed": _assumed,
     "bucket": _asked("the bucket {}", "a bucket", "bucketName", "s3BucketName"),
@@ -282,7 +282,7 @@ SLOTS: Mapping[str, Slot] = {
         "additionalEventData.grantId",
         "responseElements.grantId",
     ),
-    "grantee": lambda event: shortened(text(event.parameters, "granteePrincipal")) or "a principal",
+    "grantee": lambda event: shortened(text_of(event.parameters, "granteePrincipal")) or "a principal",
     "group": _asked("the group {}", "a group", "groupName"),
     "image": _asked("the image {}", "an image", "imageId"),
     "inline": _asked("{}", "of unknown name", "policyName"),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from keytrail.errors import QuerySyntaxError
+from keytrail.phrases import joined
 from keytrail.query.nodes import (
     EVERYTHING,
     And,
@@ -299,7 +300,7 @@ class _Parser:
 
     def _fail(self, what: str, offset: int, expected: tuple[str, ...]) -> NoReturn:
         if expected:
-            what += f" (expected {', '.join(expected[:-1])}{' or ' if expected[1:] else ''}{expected[-1]})"
+            what += f" (expected {joined(expected, 'or')})"
         raise QuerySyntaxError(what, text=self._text, offset=offset, expected=expected)
 
 

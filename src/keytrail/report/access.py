@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keytrail.phrases import count, joined
 from keytrail.policy import catalogue
 from keytrail.report import words
 from keytrail.report.alerts import person
@@ -39,7 +40,7 @@ def gained(found: Json, bounds: Bounds) -> Section:
     if comparison.get("public"):
         blocks.append(Paragraph("The key is public: any AWS account can use it.", warning=True))
     elif outside:
-        blocks.append(Paragraph(f"From outside its account the key can be used by: {words.joined(outside)}."))
+        blocks.append(Paragraph(f"From outside its account the key can be used by: {joined(outside)}."))
     return Section("Who gained access", tuple(blocks))
 
 
@@ -67,7 +68,7 @@ def _row(group: Sequence[Json], document: Json, *, gained: bool) -> tuple[Cell, 
     by = [f"statement {_statement(one)}" for one in objects(first, "statements")]
     denied = [f"statement {_statement(one)}" for one in objects(first, "denials")]
     if denied:
-        by.append(f"{'denied before' if gained else 'denied now'} by {words.joined(_some(denied, 4))}")
+        by.append(f"{'denied before' if gained else 'denied now'} by {joined(_some(denied, 4))}")
     return (
         tuple(named(name) for name in _some(names, _NAMES)),
         _powers(first),
@@ -154,7 +155,7 @@ def _example(witness: Json) -> tuple[Inline, ...]:
         return ()
     context = inner(witness, "context")
     pairs = [f"{key} = {', '.join(texts(context, key))}" for key in list(context)[:_CONDITIONS]]
-    said = f" with {words.joined(pairs)}" if pairs else ""
+    said = f" with {joined(pairs)}" if pairs else ""
     return (Code(text(witness, "principal").removeprefix("service:")), f"calls {text(witness, 'action')}{said}")
 
 
@@ -207,7 +208,7 @@ def _aftermath(found: Json) -> list[tuple[str, Cell | None]]:
     reverted = text(found, "reverted_by")
     until = text(found, "in_force_until")
     return [
-        ("Tried and refused", (words.count(len(refused), "time"), Code(" ".join(refused))) if refused else None),
+        ("Tried and refused", (count(len(refused), "time"), Code(" ".join(refused))) if refused else None),
         ("Put back", (words.clock(text(found, "reverted_at")), Code(reverted)) if reverted else None),
         ("In force until", words.clock(until) if until and not reverted else None),
     ]

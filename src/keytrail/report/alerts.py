@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keytrail.fields import INVESTIGATION, value_at
 from keytrail.names import short_identity, short_resource
+from keytrail.phrases import start
 from keytrail.report import words
 from keytrail.report.blocks import Block, Code, Facts, Folded, Paragraph, Raw, Section, Tone
-from keytrail.report.reading import Json, inner, number, objects, text, text_at, value_at
-
-INVESTIGATION = "keytrail.investigation"
+from keytrail.report.reading import Json, inner, number, objects, text, text_at
 
 _RAW_CHARACTERS = 100_000
 _SEVERITY_ORDER = tuple(words.SEVERITIES)
@@ -71,7 +71,7 @@ class AlertRow:
     @property
     def gist(self) -> str:
         """The summary without its opening, which names who and which key: the row has both already."""
-        return words.capitalised(self.summary.partition(": ")[2] or self.summary)
+        return start(self.summary.partition(": ")[2] or self.summary)
 
     @property
     def event(self) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keytrail.phrases import count, joined
 from keytrail.report import words
 from keytrail.report.alerts import person
 from keytrail.report.blocks import (
@@ -35,7 +36,7 @@ def data_at_stake(found: Json, bounds: Bounds) -> Section:
     blocks: list[Block | Folded] = []
     if services:
         counted = [f"{text(services, name)} of {words.service(name)}" for name in services]
-        blocks.append(Paragraph(f"Distinct resources seen: {words.joined(counted)}."))
+        blocks.append(Paragraph(f"Distinct resources seen: {joined(counted)}."))
     if staked.get("complete") is False:
         blocks.append(Paragraph("The key has more calls than were kept: every number is at least what it says."))
     each = Table(
@@ -47,7 +48,7 @@ def data_at_stake(found: Json, bounds: Bounds) -> Section:
     )
     if summary := objects(staked, "summary"):
         blocks.append(_summary(summary, total(staked, "summary"), bounds))
-        title = f"Each by itself, with who used it: {words.count(total(found, 'data_at_stake'), 'row')}"
+        title = f"Each by itself, with who used it: {count(total(found, 'data_at_stake'), 'row')}"
         blocks.append(Folded(title, (each,)))
     else:
         blocks.append(each)
@@ -69,7 +70,7 @@ def _summary(summary: Sequence[Json], of: int, bounds: Bounds) -> Table:
 
 def _kind(one: Json) -> tuple[str, ...]:
     contexts = number(one, "contexts")
-    said = text(one, "kind") + (f", {words.count(contexts, 'part')} of it" if contexts > 1 else "")
+    said = text(one, "kind") + (f", {count(contexts, 'part')} of it" if contexts > 1 else "")
     return tuple(part for part in (said, *map(_owner, objects(one, "inventory"))) if part)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from keytrail.report import access, data, people, story, words
+from keytrail.phrases import count
+from keytrail.report import access, data, people, story
 from keytrail.report.alerts import AlertRow, ReportItem, investigation_of, row_of
 from keytrail.report.blocks import (
     Block,
@@ -58,7 +59,7 @@ def markdown_report(
     for number, (row, item, found) in enumerate(investigated):
         case = list(_case(row, item, found))
         if number and sum(map(len, parts)) + sum(map(len, case)) > _CHARACTERS:
-            left = words.count(len(investigated) - number, "more investigation")
+            left = count(len(investigated) - number, "more investigation")
             parts.append(f"{left} left out: too long for a ticket.")
             break
         parts += case
@@ -138,7 +139,7 @@ def _table(table: Table) -> Iterator[str]:
     lines = [_row([literal(column) for column in table.columns]), _row(["---"] * len(table.columns))]
     yield "\n".join([*lines, *(_row([_cell(value) for value in row]) for row in table.rows)])
     if table.left_out:
-        yield f"{words.count(table.left_out, 'more ' + table.noun)} not shown."
+        yield f"{count(table.left_out, 'more ' + table.noun)} not shown."
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -157,7 +158,7 @@ def _items(items: Items) -> Iterator[str]:
         lines += [f"  - {_cell(one)}" for one in details]
     yield "\n".join(lines)
     if items.left_out:
-        yield f"{words.count(items.left_out, 'more finding')} not shown."
+        yield f"{count(items.left_out, 'more finding')} not shown."
 
 
 def _fenced(diff: Diff) -> str:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from keytrail.phrases import count
 from keytrail.report import words
 from keytrail.report.alerts import AlertRow, ReportItem, alert_sections, investigation_of, raw_section, row_of
 from keytrail.report.blocks import Bounds, Facts, Section
@@ -156,7 +157,7 @@ def _templates() -> Environment:
         "lines": lines,
         "picture": picture,
         "shorten": shorten,
-        "count": words.count,
+        "count": count,
     }
     return environment
 

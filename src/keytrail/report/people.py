@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from keytrail.phrases import count, start
 from keytrail.report import words
 from keytrail.report.access import named
 from keytrail.report.alerts import person
@@ -41,7 +42,7 @@ def actor(found: Json, bounds: Bounds) -> Section | None:
     if done:
         kinds = inner(who, "acts_by_kind")
         summed = ", ".join(f"{words.KINDS.get(name, name)} {text(kinds, name)}" for name in kinds)
-        title = f"What else it did in the hours around: {words.count(of, 'act')}{' (' + summed + ')' if summed else ''}"
+        title = f"What else it did in the hours around: {count(of, 'act')}{' (' + summed + ')' if summed else ''}"
         blocks.append(Folded(title, (acts(done, of, "", bounds),)))
     return Section("Who did it", tuple(blocks))
 
@@ -73,7 +74,7 @@ def acts(listed: Sequence[Json], of: int, caption: str, bounds: Bounds) -> Table
     rows = tuple(
         (
             words.clock(text(one, "time")),
-            (words.capitalised(text(one, "sentence")) or text(one, "event_name"), *_failed(text(one, "error"))),
+            (start(text(one, "sentence")) or text(one, "event_name"), *_failed(text(one, "error"))),
             person(text(one, "who")),
             text(one, "address"),
             Code(text(one, "event_id")),
@@ -110,7 +111,7 @@ def since(found: Json, bounds: Bounds) -> Section | None:
         blocks += _principal(one, bounds)
     left = total(related, "principals") - min(len(objects(related, "principals")), bounds.others)
     if left > 0:
-        blocks.append(Paragraph(f"{words.count(left, 'more principal')} gained access and are not shown here."))
+        blocks.append(Paragraph(f"{count(left, 'more principal')} gained access and are not shown here."))
     return Section("What happened since", tuple(blocks)) if blocks else None
 
 

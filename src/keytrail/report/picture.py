@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from keytrail.phrases import count
 from keytrail.report import words
 from keytrail.report.blocks import Point, Timeline
 from keytrail.text import for_terminal, shorten
@@ -129,8 +130,7 @@ def picture(timeline: Timeline) -> Picture:
 def _described(points: Sequence[Point], names: Sequence[str]) -> str:
     """The picture in a sentence, for those who do not see it."""
     counted = [
-        f"{words.LANES[name]}: {words.count(sum(one.count for one in points if one.lane == name), 'event')}"
-        for name in names
+        f"{words.LANES[name]}: {count(sum(one.count for one in points if one.lane == name), 'event')}" for name in names
     ]
     return f"From {points[0].time:%Y-%m-%d %H:%M} to {points[-1].time:%Y-%m-%d %H:%M}, UTC. {'; '.join(counted)}."
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from keytrail.fields import value_at
+
 Json = Mapping[str, object]
 NOTHING: Json = {}
 
@@ -63,23 +65,6 @@ def total(data: Json, name: str) -> int:
     shown = value.get("items") if isinstance(value, Mapping) else value
     length = len(shown) if isinstance(shown, (list, tuple)) else 0
     return max(number(value, "total"), length) if isinstance(value, Mapping) else length
-
-
-def value_at(data: Json, name: str) -> object:
-    """The value of a field whose name is dotted, nested or both, None when missing.
-
-    >>> value_at({"event": {"action": "PutKeyPolicy"}}, "event.action"), value_at({"a.b": 1}, "a.b")
-    ('PutKeyPolicy', 1)
-    """
-    if name in data:
-        return data[name]
-    end = name.find(".")
-    while end > 0:
-        found = value_at(inner(data, name[:end]), name[end + 1 :])
-        if found is not None:
-            return found
-        end = name.find(".", end + 1)
-    return None
 
 
 def text_at(data: Json, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keytrail.phrases import count, joined, start
 from keytrail.report import words
 from keytrail.report.alerts import person
 from keytrail.report.blocks import (
@@ -71,7 +72,7 @@ def timeline(found: Json, bounds: Bounds) -> Section | None:
     points = [point for one in listed if (point := _point(one, text(found, "event_id"))) is not None]
     rows = tuple(_line(one) for one in _around(listed, text(found, "event_id"), bounds.timeline))
     table = Table(("Time (UTC)", "What", "Who", "Event"), rows, total(found, "timeline"), "event", (18, 42, 19, 21))
-    title = f"All of it as a table: {words.count(total(found, 'timeline'), 'event')}"
+    title = f"All of it as a table: {count(total(found, 'timeline'), 'event')}"
     picture: tuple[Block, ...] = (Timeline(tuple(points), end),) if points else ()
     return Section("Time line", (*picture, Folded(title, (table,), essential=True)))
 
@@ -79,15 +80,15 @@ def timeline(found: Json, bounds: Bounds) -> Section | None:
 def _around(listed: Sequence[Json], change: str, most: int) -> Sequence[Json]:
     """At most so many lines, those around the change: a third of them before it."""
     at = next((number for number, one in enumerate(listed) if text(one, "event_id") == change), 0)
-    start = max(min(at - most // 3, len(listed) - most), 0)
-    return listed[start : start + most]
+    first = max(min(at - most // 3, len(listed) - most), 0)
+    return listed[first : first + most]
 
 
 def _point(one: Json, change: str) -> Point | None:
     time = moment(text(one, "time"))
     if time is None:
         return None
-    name, count = text(one, "event_name"), max(number(one, "count"), 1)
+    name, times = text(one, "event_name"), max(number(one, "count"), 1)
     who = person(text(one, "who"))
     lane = text(one, "lane")
     return Point(
@@ -96,15 +97,15 @@ def _point(one: Json, change: str) -> Point | None:
         label=name,
         title=f"{words.clock(text(one, 'time'))} {who}: {text(one, 'sentence')}, event {text(one, 'event_id')}",
         failed=flag(one, "failed") is True,
-        count=count,
+        count=times,
         is_change=bool(change) and text(one, "event_id") == change,
     )
 
 
 def _line(one: Json) -> tuple[Cell, ...]:
-    count = number(one, "count")
+    times = number(one, "count")
     lane = words.LANES.get(text(one, "lane"), text(one, "lane"))
-    said: list[Inline] = [words.capitalised(text(one, "sentence")) + (f" ({count:,} times)" if count > 1 else "")]
+    said: list[Inline] = [start(text(one, "sentence")) + (f" ({times:,} times)" if times > 1 else "")]
     said += [Mark("failed", "medium")] if flag(one, "failed") else []
     return (words.clock(text(one, "time")), (*said, lane), person(text(one, "who")), Code(text(one, "event_id")))
 
@@ -120,12 +121,12 @@ def unknown(found: Json) -> Section:
     if unreadable := number(coverage, "unreadable"):
         rows.append(f"{unreadable:,} of the objects and records could not be read.")
     for one in objects(found, "truncated"):
-        name = words.capitalised(text(one, "section").replace("_", " ").replace(".", ", "))
+        name = start(text(one, "section").replace("_", " ").replace(".", ", "))
         rows.append(f"{name}: the first {text(one, 'shown')} of {text(one, 'total')} are kept.")
     first, last = words.clock(text(coverage, "first")), words.clock(text(coverage, "last"))
     where = f"account {text(coverage, 'account')}, {text(coverage, 'region')}".strip(", ")
     seen = f"Seen of {where}: from {first} to {last}." if first else f"Nothing else was seen of {where}."
     accounts = texts(coverage, "accounts_seen")
-    blocks: list[Block] = [Paragraph(seen + (f" Accounts seen: {words.joined(accounts)}." if accounts else ""))]
+    blocks: list[Block] = [Paragraph(seen + (f" Accounts seen: {joined(accounts)}." if accounts else ""))]
     blocks.append(Items(tuple(("", row, ()) for row in rows)) if rows else Paragraph("Nothing is known to be missing."))
     return Section("What is not known", tuple(blocks))

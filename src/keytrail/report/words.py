@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
+from keytrail import phrases
 from keytrail.report.blocks import Tone
 
+_TONES: Mapping[str, Tone] = {"malicious": "critical", "review": "medium", "expected": "good", "no_effect": "low"}
+
 VERDICTS: Mapping[str, tuple[str, Tone]] = {
-    "malicious": ("Malicious", "critical"),
-    "review": ("Review", "medium"),
-    "expected": ("Expected", "good"),
-    "no_effect": ("No effect", "low"),
+    one: (phrases.start(words), _TONES[one]) for one, words in phrases.VERDICTS.items()
 }
 """Gravest first."""
 
@@ -98,16 +98,6 @@ def service(name: str) -> str:
     return SERVICES.get(short, short)
 
 
-def count(number: int, noun: str) -> str:
-    """A number and what is counted.
-
-    >>> count(1, "alert"), count(2500, "alert"), count(2, "policy"), count(2, "use")
-    ('1 alert', '2,500 alerts', '2 policies', '2 uses')
-    """
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
 def clock(value: str) -> str:
     """A time in RFC 3339 as people read it, in UTC without saying so; anything else as it is.
 
@@ -136,28 +126,10 @@ def span(length: timedelta) -> str:
     return " ".join(part for part in parts[:2] if not part.startswith("0 ") or len(parts) == 1)
 
 
-def joined(parts: Sequence[str], last: str = "and") -> str:
-    """The parts as an enumeration.
-
-    >>> joined(["a"]), joined(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return f"{', '.join(parts[:-1])} {last} {parts[-1]}" if len(parts) > 1 else "".join(parts)
-
-
-def capitalised(sentence: str) -> str:
-    """A sentence that begins as sentences do.
-
-    >>> capitalised("assumed the role Admin"), capitalised("")
-    ('Assumed the role Admin', '')
-    """
-    return sentence[:1].upper() + sentence[1:]
-
-
 def sentence(text: str) -> str:
     """A text that begins and ends as sentences do.
 
     >>> sentence("the policy is not known"), sentence("Done.")
     ('The policy is not known.', 'Done.')
     """
-    return capitalised(text) + ("" if not text or text[-1] in ".?!" else ".")
+    return phrases.start(text) + ("" if not text or text[-1] in ".?!" else ".")

@@ -22,7 +22,7 @@ from keytrail.investigate import (
 from keytrail.rules import Rule
 from keytrail.search import Crew, Pattern, dispatch
 from keytrail.service.accounts import approvals, trust, trust_notes
-from keytrail.service.investigations import FIELD
+from keytrail.service.investigations import attach
 from keytrail.service.knowledge import knowledge
 from keytrail.service.policy import Version
 from keytrail.service.policy_diff import PolicyDiff
@@ -106,7 +106,7 @@ def investigate_one(
         [(_, found)] = investigate([change], store, known)
         _tell(store, report)
     document = found.to_dict()
-    alert = _alert(record.data, request.id, rules) | {FIELD: document}
+    alert = attach(_alert(record.data, request.id, rules), document)
     raw = record.raw.decode("utf-8", "replace")
     diff = _change_diff(found, known.accounts, change.event.time)
     return Investigated(found, alert, raw, diff, (*loaded.notes, *trust_notes(accounts, [document])))

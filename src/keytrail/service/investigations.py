@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from keytrail.errors import InputError, SourceError
+from keytrail.fields import INVESTIGATION
 from keytrail.investigate import CHANGES, FIRST_LOOK
 from keytrail.rules import Rule
 from keytrail.search import Crew, Pattern, Result, Spool
@@ -25,16 +26,13 @@ from keytrail.store import Selector
 if TYPE_CHECKING:
     from keytrail.investigate import Knowledge
 
-FIELD = "keytrail.investigation"
-"""The key of an alert document under which its investigation stands."""
-
 _CHANGE_NAMES = tuple(f'"{name}"'.encode() for name in CHANGES)
 """What the document of a match holds if its event may be a change of a key policy."""
 
 
 def attach(alert: Json, found: Mapping[str, object] | None) -> Json:
     """The alert with its investigation, if it has one."""
-    return alert if found is None else alert | {FIELD: found}
+    return alert if found is None else alert | {INVESTIGATION: found}
 
 
 class Investigations:

@@ -13,9 +13,9 @@ import typer
 from keytrail.cli import messages, options
 from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode, PolicyExit
-from keytrail.cli.numbers import count
 from keytrail.cli.output import open_output, terminal_width
 from keytrail.errors import PolicyError, UsageError
+from keytrail.phrases import count
 from keytrail.text import for_json
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import typer
 from keytrail.cli import messages, options
 from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode
-from keytrail.cli.numbers import count
 from keytrail.cli.output import Format, choose_format, open_output, write_csv, write_json, write_ndjson, write_table
 from keytrail.cli.table import Column
 from keytrail.errors import UsageError
+from keytrail.phrases import count
 from keytrail.text import for_json, for_terminal
 
 if TYPE_CHECKING:

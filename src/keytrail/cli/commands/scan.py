@@ -11,9 +11,9 @@ import typer
 from keytrail.cli import messages, options
 from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode, finished
-from keytrail.cli.numbers import count
 from keytrail.cli.options import FailOn, Severity
 from keytrail.cli.output import AlertFormat, choose_format, open_output, to_stdout
+from keytrail.phrases import count
 from keytrail.text import for_terminal
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from keytrail.cli.numbers import count, size
+from keytrail.cli.numbers import size
+from keytrail.phrases import count
 from keytrail.text import for_terminal
 
 

@@ -17,7 +17,7 @@ from keytrail.investigate.model import (
     RelatedActivity,
     Relation,
 )
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 
 @dataclass(frozen=True, slots=True)

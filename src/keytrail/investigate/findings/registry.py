@@ -11,7 +11,7 @@ from keytrail.investigate.findings import surroundings
 from keytrail.investigate.findings.case import Case
 from keytrail.investigate.model import AccountFact, Capped, ComparedChange, DataAtStake, KeyFacts, RelatedActivity
 from keytrail.policy import SEVERITIES, Finding, Found, step
-from keytrail.settings.trust import Accounts
+from keytrail.settings import Accounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from keytrail.investigate.accounts import UNTRUSTED
 from keytrail.investigate.findings.case import Case
 from keytrail.investigate.model import Usage
-from keytrail.investigate.names import at, length, number, short, start, times
+from keytrail.investigate.names import at, length, short, times
+from keytrail.phrases import count, start
 from keytrail.policy import Found, Severity, listed, powers
 
 _MEANT = ("trusted", "approved")
@@ -20,8 +21,8 @@ _ASK = "Nothing to do if this is what the access was given for."
 
 def was_refused(case: Case) -> Iterator[Found]:
     """KMS-P29: the same change was tried before and refused; medium when somebody lacked the right, or kept trying."""
-    count = max(case.compared.refused_total, len(case.compared.refused_before))
-    if not count:
+    tries = max(case.compared.refused_total, len(case.compared.refused_before))
+    if not tries:
         return
     attempts = sorted(case.attempts, key=lambda one: (one.time, one.id))
     who = tuple(dict.fromkeys(event.principal for event in attempts))
@@ -29,8 +30,8 @@ def was_refused(case: Case) -> Iterator[Found]:
     when = f", the last time at {at(attempts[-1].time)}" if attempts else ""
     denied = any(event.error.startswith("AccessDenied") for event in attempts)
     yield Found(
-        "medium" if denied or count > 1 else "low",
-        f"The same change was tried and refused {times(count)} before{by}{when}.",
+        "medium" if denied or tries > 1 else "low",
+        f"The same change was tried and refused {times(tries)} before{by}{when}.",
         "Ask who made the attempts, and how they came by the right to make the change.",
         principals=who,
         actions=(f"kms:{case.change.event.name}",),
@@ -49,7 +50,7 @@ def leaves_grants(case: Case) -> Iterator[Found]:
     yield Found(
         "medium",
         f"{start(listed([short(grantee, case.owner) for grantee in grantees]))} can still {what} by "
-        f"{number(len(grants), 'grant')} that {'was' if one else 'were'} not revoked, although this change shuts "
+        f"{count(len(grants), 'grant')} that {'was' if one else 'were'} not revoked, although this change shuts "
         f"{'it' if len(grantees) == 1 else 'them'} out: a grant does not end with the policy that allowed it.",
         f"Revoke {listed([grant.grant_id for grant in grants])} with RevokeGrant, unless a service needs "
         f"{'it' if one else 'them'}.",
@@ -75,15 +76,15 @@ def _used(case: Case, uses: Sequence[Usage], severity: Severity, note: str, reme
     who = tuple(dict.fromkeys(one.principal for one in uses))
     actions = tuple(dict.fromkeys(one.action for one in uses))
     first, last = min(one.first for one in uses), max(one.last for one in uses)
-    count, later = sum(one.count for one in uses), sum(one.after_revert for one in uses)
-    when = f"at {at(first)}" if count == 1 else f"between {at(first)} and {at(last)}"
+    number, later = sum(one.count for one in uses), sum(one.after_revert for one in uses)
+    when = f"at {at(first)}" if number == 1 else f"between {at(first)} and {at(last)}"
     still = f", {later:,} of them after the change was undone" if later else ""
     resources = list(dict.fromkeys(name for one in uses for name in one.resources.items))
     read = f" What it was used on: {listed(resources)}." if resources else ""
     yield Found(
         severity,
         f"{start(listed([short(one, case.owner) for one in who]))} used what this change gave "
-        f"{times(count)} {when}{still}: {listed(actions)}.{read}{note}",
+        f"{times(number)} {when}{still}: {listed(actions)}.{read}{note}",
         remedy,
         principals=who,
         actions=actions,

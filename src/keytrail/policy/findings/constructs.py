@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
+from keytrail.phrases import start
 from keytrail.policy.catalogue import actions_of, catalogue, expand
 from keytrail.policy.findings import words
 from keytrail.policy.findings.case import ALLOW_EVERYTHING, Case, with_statements
@@ -30,7 +31,7 @@ def negates(case: Case) -> Iterator[Found]:
             effect = words.powers(actions) if actions else "do nothing on a key"
             yield Found(
                 "high",
-                f"{words.start(statement.label)} of the new policy allows everyone except {spared}, "
+                f"{start(statement.label)} of the new policy allows everyone except {spared}, "
                 f"strangers of other accounts included, to {effect}.",
                 f"Name those who are meant in Principal of {statement.label} instead of NotPrincipal.",
                 principals=("*",),
@@ -44,7 +45,7 @@ def negates(case: Case) -> Iterator[Found]:
             spared = words.listed([str(p) for p in statement.not_principals]) or "nobody"
             yield Found(
                 "low",
-                f"{words.start(statement.label)} of the new policy denies everyone except {spared}; it spares a "
+                f"{start(statement.label)} of the new policy denies everyone except {spared}; it spares a "
                 "session only if its account, its role and itself are all listed.",
                 f"Use Principal * with ArnNotLike aws:PrincipalArn in {statement.label}.",
                 statements=refs,
@@ -55,7 +56,7 @@ def negates(case: Case) -> Iterator[Found]:
             verb = "allow" if statement.effect == "Allow" else "deny"
             yield Found(
                 "low",
-                f"{words.start(statement.label)} of the new policy uses NotAction to {verb} everything but "
+                f"{start(statement.label)} of the new policy uses NotAction to {verb} everything but "
                 f"{words.listed(list(statement.not_actions)) or 'nothing'}: it {effect}, and whatever AWS adds.",
                 f"List the operations that are meant in Action of {statement.label}.",
                 actions=tuple(covered),
@@ -104,7 +105,7 @@ def is_ineffective(case: Case) -> Iterator[Found]:
             verb = "allows" if statement.effect == "Allow" else "denies"
             yield Found(
                 "low",
-                f"{words.start(statement.label)} of the new policy {verb} nothing: {_why_idle(statement, case)}.",
+                f"{start(statement.label)} of the new policy {verb} nothing: {_why_idle(statement, case)}.",
                 f"Correct or remove {statement.label}; its author meant something by it.",
                 principals=tuple(str(p) for p in statement.all_principals()),
                 statements=references("after", [statement]),

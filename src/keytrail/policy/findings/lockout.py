@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from keytrail.phrases import start
 from keytrail.policy.catalogue import actions_of
 from keytrail.policy.evaluate import evaluate, names_caller
 from keytrail.policy.findings import words
@@ -86,7 +87,7 @@ def skips_check(case: Case) -> Iterator[Found]:
         return
     worse = any(locks_out(case)) or any(takes_over(case))
     caller = case.facts.caller
-    who = words.start(words.caller(caller, case.owner)) if caller is not None else "Whoever made this change"
+    who = start(words.caller(caller, case.owner)) if caller is not None else "Whoever made this change"
     severity: Severity = "critical" if worse else "medium"
     yield Found(
         severity,

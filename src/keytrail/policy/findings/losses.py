@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from keytrail.phrases import start
 from keytrail.policy.evaluate import evaluate
 from keytrail.policy.findings import words
 from keytrail.policy.findings.case import Access, Case
@@ -24,7 +25,7 @@ def loses_access(case: Case) -> Iterator[Found]:
         severity: Severity = "low" if all(map(case.is_outside, access.classes)) else "medium"
         only = ", unless IAM allows it" if access.bound == "strict" else ""
         sentence = (
-            f"{words.start(case.who(access.classes))} can no longer {words.powers(access.actions)}{only}"
+            f"{start(case.who(access.classes))} can no longer {words.powers(access.actions)}{only}"
             f"{_why(case, access)}; whatever depends on that breaks."
         )
         yield _found(case, access, step(severity, 1) if access.bound == "strict" else severity, sentence)
@@ -37,7 +38,7 @@ def is_narrowed(case: Case) -> Iterator[Found]:
         keys = _new_keys(case, access)
         under = f": the new policy looks at {words.listed(keys)}" if keys else ""
         sentence = (
-            f"{words.start(case.who(access.classes))} can still {words.powers(access.actions)}, but in fewer "
+            f"{start(case.who(access.classes))} can still {words.powers(access.actions)}, but in fewer "
             f"situations than before{under}{_why(case, access)}."
         )
         yield _found(case, access, "medium" if denied else "low", sentence)
@@ -63,7 +64,7 @@ def blinds_monitoring(case: Case) -> Iterator[Found]:
         if not watching or access.bound == "strict":
             continue
         broad = any(group.sort == "other" for group in watching)
-        who = "IAM Access Analyzer and audit roles" if broad else words.start(case.who(watching))
+        who = "IAM Access Analyzer and audit roles" if broad else start(case.who(watching))
         narrowed = replace(access, actions=actions, classes=watching)
         sentence = f"{who} can no longer read this key's policy and properties, so that later changes go unseen there."
         result = _found(case, narrowed, "low", sentence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from keytrail.phrases import start
 from keytrail.policy.catalogue import catalogue
 from keytrail.policy.evaluate import evaluate
 from keytrail.policy.findings import words
@@ -144,7 +145,7 @@ def _joined(case: Case, accesses: list[Access], severity: Severity, subject: str
     kept = all(access.kept for access in ordered)
     iam = " if IAM of that account allows it" if first.change.needs_iam else ""
     how = ", under fewer conditions than before" if kept else ""
-    sentence = f"{words.start(subject)} {can} {words.powers(actions)}{iam}{how}{tail}."
+    sentence = f"{start(subject)} {can} {words.powers(actions)}{iam}{how}{tail}."
     statements = tuple(dict.fromkeys(ref for access in ordered for ref in case.statements(access)))
     result = found(case, replace(first, actions=first.actions), severity, sentence=sentence)
     return replace(result, principals=words.labels(_classes(ordered)), actions=actions, statements=statements)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from keytrail.phrases import start
 from keytrail.policy.findings import words
 from keytrail.policy.findings.case import EVERYONE, Access, Case, group_actions, with_statements
 from keytrail.policy.findings.finding import Found, Severity, step
@@ -55,7 +56,7 @@ def goes_past_iam(case: Case) -> Iterator[Found]:
             continue
         grave: Severity = "medium" if _is_named(access) else "high"
         sentence = (
-            f"{words.start(case.who(access.classes))} {_can(access)} {words.powers(access.actions)} by the key policy "
+            f"{start(case.who(access.classes))} {_can(access)} {words.powers(access.actions)} by the key policy "
             f"alone{_conditions(access)}; before, IAM of the account had to allow it."
         )
         yield found(case, access, grave, sentence=sentence)
@@ -73,7 +74,7 @@ def creates_grants(case: Case) -> Iterator[Found]:
             continue  # newly, but only through AWS services
         how = "with fewer limits than before" if access.kept else "and so hand out its use to anyone"
         sentence = (
-            f"{words.start(case.who(access.classes))} {_can(access)} create grants on this key {how}"
+            f"{start(case.who(access.classes))} {_can(access)} create grants on this key {how}"
             f"{_iam(access, case.owner)}{_conditions(access)}."
         )
         remedy = (
@@ -102,7 +103,7 @@ def uses(case: Case) -> Iterator[Found]:
         sentence = None
         if outside and writes:
             sentence = (
-                f"{words.start(case.who(classes))} {_can(access)} {words.powers(access.actions)}"
+                f"{start(case.who(classes))} {_can(access)} {words.powers(access.actions)}"
                 f"{_iam(access, case.owner)}{_conditions(access)}: enough to lock up data under it."
             )
         yield found(case, access, _severity(case, access, grave), sentence=sentence, techniques=techniques)
@@ -118,7 +119,7 @@ def destroys(case: Case) -> Iterator[Found]:
             window = "kms:schedulekeydeletionpendingwindowindays"
             lowered = any(c.name == window for s in access.change.statements for c in s.conditions)
             how = "with a shorter waiting period" if lowered else "under conditions that did not suffice before"
-            sentence = f"{words.start(case.who(access.classes))} {_can(access)} {words.powers(access.actions)} {how}."
+            sentence = f"{start(case.who(access.classes))} {_can(access)} {words.powers(access.actions)} {how}."
         yield found(case, access, _severity(case, access, "high"), sentence=sentence)
 
 
@@ -134,7 +135,7 @@ def helped_itself(case: Case) -> Iterator[Found]:
         actions = frozenset(access.actions)
         grave: Severity = "critical" if actions & (DECRYPT | {"kms:PutKeyPolicy", _GRANT}) else "high"
         sentence = (
-            f"{words.start(words.caller(caller, case.owner))}, who made this change, gave itself the power to "
+            f"{start(words.caller(caller, case.owner))}, who made this change, gave itself the power to "
             f"{words.powers(access.actions)}{_conditions(access)}."
         )
         remedy = f"{drop(case, access)} Ask who used {words.caller(caller, case.owner)}, and why."
@@ -158,7 +159,7 @@ def found(
     return Found(
         severity,
         sentence
-        or f"{words.start(case.who(access.classes))} {_can(access)} {words.powers(access.actions)}"
+        or f"{start(case.who(access.classes))} {_can(access)} {words.powers(access.actions)}"
         f"{_iam(access, case.owner)}{_conditions(access)}.",
         remedy or drop(case, access),
         principals=words.labels(access.classes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keytrail.phrases import start
 from keytrail.policy.findings import words
 from keytrail.policy.findings.case import Case
 from keytrail.policy.findings.finding import Found, Severity, references
@@ -99,7 +100,7 @@ def diverges(case: Case) -> Iterator[Found]:
         severity: Severity = "medium" if tightened else "low"
         yield Found(
             severity,
-            f"{words.start(case.who(first.classes))} {can} {words.powers(first.actions)} through the copy {arn} of "
+            f"{start(case.who(first.classes))} {can} {words.powers(first.actions)} through the copy {arn} of "
             f"this key, though not here: {how}.",
             f"Give {arn} the same policy: key policies of multi-Region keys are never synchronised.",
             principals=first.principals,
@@ -118,7 +119,7 @@ def _wider_than_primary(case: Case) -> Iterator[Found]:
     can = "can" if first.witness is not None else "may be able to"
     yield Found(
         "medium",
-        f"{words.start(case.who(first.classes))} {can} {words.powers(first.actions)} through this new copy of the key, "
+        f"{start(case.who(first.classes))} {can} {words.powers(first.actions)} through this new copy of the key, "
         "though not through its primary.",
         "Give this copy the policy of the primary: key policies of multi-Region keys are never synchronised.",
         principals=first.principals,

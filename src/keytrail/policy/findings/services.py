@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from keytrail.phrases import start
 from keytrail.policy.evaluate import evaluate
 from keytrail.policy.findings import words
 from keytrail.policy.findings.case import EVERYONE, Case, with_statements
@@ -55,7 +56,7 @@ def _found(case: Case, slices: list[Slice], fresh: bool) -> Found:
     which = words.statements(statements, "new")
     return Found(
         severity,
-        f"{words.start(case.who(classes))} {can} {'now ' if fresh else ''}{words.powers(actions)} on "
+        f"{start(case.who(classes))} {can} {'now ' if fresh else ''}{words.powers(actions)} on "
         f"behalf of any AWS account, so anyone can have it done{bound}.",
         f"Add aws:SourceArn of the resource that needs it (or else aws:SourceAccount {case.owner}) to {which}.",
         principals=words.labels(classes),

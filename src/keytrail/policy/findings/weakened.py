@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from keytrail.phrases import start
 from keytrail.policy.catalogue import actions_of, catalogue
 from keytrail.policy.evaluate import names_caller
 from keytrail.policy.findings import words
@@ -31,7 +32,7 @@ def loses_conditions(case: Case) -> Iterator[Found]:
         which = f"conditions on {words.listed(changed)}" if changed else "conditions"
         can = "can now" if access.change.witness is not None else "may now be able to"
         sentence = (
-            f"{words.start(case.who(access.classes))} {can} {words.powers(access.actions)} in more situations than "
+            f"{start(case.who(access.classes))} {can} {words.powers(access.actions)} in more situations than "
             f"before: {which} are gone or weaker."
         )
         yield found(case, access, step(grave, 1) if access.bound == "strict" else grave, sentence=sentence)
@@ -51,7 +52,7 @@ def loses_denials(case: Case) -> Iterator[Found]:
         can = "can now" if access.change.witness is not None else "may now be able to"
         iam = ", as far as IAM allows it" if access.change.needs_iam else ""
         sentence = (
-            f"{words.start(case.who(access.classes))} {can} {words.powers(access.actions)}{iam}: "
+            f"{start(case.who(access.classes))} {can} {words.powers(access.actions)}{iam}: "
             f"the Deny of {which} was removed or weakened."
         )
         yield found(case, access, "high", sentence=sentence)
@@ -93,7 +94,7 @@ def has_hole(case: Case) -> Iterator[Found]:
             operators = words.listed([f"{condition.operator} on {condition.key}" for condition in loose])
             can = "can now" if access.change.witness is not None else "may now be able to"
             sentence = (
-                f"{words.start(case.who(classes))} {can} {words.powers(access.actions)} only because {operators} in "
+                f"{start(case.who(classes))} {can} {words.powers(access.actions)} only because {operators} in "
                 f"{statement.label} of the new policy {_how(loose, statement)}."
             )
             remedy = f"Write the strict operator in {statement.label}" + (
@@ -138,7 +139,7 @@ def _unused_denials(case: Case, before: KeyPolicy, gone: set[int]) -> Iterator[F
         seen.update(s.index for s in which)
         label = words.statements(which, "previous")
         sentence = (
-            f"{words.start(label)} denied {case.who(change.classes)} to {words.powers(change.actions)}, and nothing "
+            f"{start(label)} denied {case.who(change.classes)} to {words.powers(change.actions)}, and nothing "
             "does any more; nothing new is allowed by it yet."
         )
         yield Found(

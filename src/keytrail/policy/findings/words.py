@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from keytrail.phrases import joined
 from keytrail.policy.catalogue import catalogue
 from keytrail.policy.model import Statement
 from keytrail.policy.prover.classes import PrincipalClass
@@ -57,7 +58,7 @@ def powers(actions: Collection[str]) -> str:
         phrases.append(f"call {_some(rest, 'other operations')}")
     if len(phrases) > 5:
         phrases = [*phrases[:4], f"{len(phrases) - 4} other things"]
-    return _and(phrases)
+    return joined(phrases)
 
 
 def who(classes: Iterable[PrincipalClass], owner: str) -> str:
@@ -108,11 +109,6 @@ def listed(names: Sequence[str]) -> str:
     return _some(names, "others")
 
 
-def start(text: str) -> str:
-    """Text as the start of a sentence."""
-    return text[:1].upper() + text[1:]
-
-
 def _by_account(classes: Iterable[PrincipalClass]) -> dict[str, list[PrincipalClass]]:
     found: dict[str, list[PrincipalClass]] = {}
     for group in classes:
@@ -144,8 +140,4 @@ def _members(members: Sequence[PrincipalClass], owner: str) -> list[str]:
 def _some(names: Sequence[str], others: str) -> str:
     if len(names) > _MOST + 1:
         return f"{', '.join(names[:_MOST])} and {len(names) - _MOST} {others}"
-    return _and(names)
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+    return joined(names)
