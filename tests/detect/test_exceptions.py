@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keytrail import query as kql
 from keytrail.cloudtrail import Document
 from keytrail.detect import ValueList, check_exceptions, compile_exceptions
 from keytrail.detect.wildcards import wildcard
 from keytrail.errors import Place
-from keytrail.rules import ExceptionItem, ExistsEntry, ListEntry, MatchEntry, NestedEntry, WildcardEntry
+from keytrail.rules import ExceptionItem, ExistsEntry, ListEntry, MatchAnyEntry, MatchEntry, NestedEntry, WildcardEntry
 from tests.query.conftest import DictFields, TypedSchema
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
@@ -116,6 +117,59 @@ def test_a_value_list_of_a_hundred_thousand_is_one_test_for_all_items() -> None:
     exceptions = compile_exceptions([item(ROOT, entry), item(entry)], lists, now=NOW)
     assert exceptions(Document({"userIdentity": {"type": "IAMUser", "userName": "user-99999"}}))
     assert not exceptions(Document({"userIdentity": {"type": "IAMUser", "userName": "user-100000"}}))
+
+
+# Entries against KQL -------------------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(["a", "A", "b c", "c b", "true", "22", "1.2.3.4", "::ffff:1.2.3.4", "2026-01-01", "x*", '"\\'])
+FIELDS = {
+    "user.name": WORDS,
+    "user.roles": WORDS,
+    "message": WORDS,
+    "params.key": WORDS,
+    "event.success": st.sampled_from(["true", "false"]),
+    "source.ip": st.sampled_from(["1.2.3.4", "1.2.0.0/16", "::ffff:1.2.3.4", "5.6.7.8"]),
+    "source.port": st.sampled_from(["22", "443"]),
+    "@timestamp": st.sampled_from(["2026-01-01", "2026-01", "2025"]),
+}
+LEAVES = st.one_of(
+    *(
+        st.one_of(
+            st.builds(MatchEntry, st.just(name), values, st.booleans()),
+            st.builds(MatchAnyEntry, st.just(name), st.lists(values, min_size=1, max_size=3).map(tuple), st.booleans()),
+            st.builds(ExistsEntry, st.just(name), st.booleans()),
+        )
+        for name, values in FIELDS.items()
+    )
+)
+VALUES = st.none() | WORDS | st.booleans() | st.integers(0, 443) | st.lists(WORDS, max_size=2)
+DOCUMENTS = st.dictionaries(st.sampled_from(list(FIELDS)), VALUES)
+
+
+def as_kql(entry: MatchEntry | MatchAnyEntry | ExistsEntry) -> str:
+    def quoted(text: str) -> str:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    if isinstance(entry, ExistsEntry):
+        text = f"{entry.field}: *"
+    else:
+        wanted = entry.values if isinstance(entry, MatchAnyEntry) else (entry.value,)
+        text = f"{entry.field}: ({' or '.join(map(quoted, wanted))})"
+    return f"not {text}" if entry.excluded else text
+
+
+@given(st.lists(st.lists(LEAVES, min_size=1, max_size=3), min_size=1, max_size=3), DOCUMENTS)
+def test_items_mean_what_the_same_question_means_in_kql(
+    items: list[list[MatchEntry]], values: dict[str, object]
+) -> None:
+    document = DictFields({})
+    for name, value in values.items():
+        document._add(name, value)
+    query = " or ".join(f"({' and '.join(map(as_kql, entries))})" for entries in items)
+    expected = kql.compile(query, TypedSchema(), now=NOW).matches(document)
+    exceptions = compile_exceptions([item(*entries) for entries in items], {}, TypedSchema(), now=NOW)
+    assert exceptions.problems == ()
+    assert exceptions(document) is expected
 
 
 # Wildcards against regular expressions -------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ def test_lists_and_rules_may_lie_in_different_files(tmp_path: Path) -> None:
 
 def test_a_file_of_other_entries_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "har.json").write_text('{"entries": [{"request": {}}]}')
+    (tmp_path / "tool.toml").write_text('[exceptions]\nlicence = "GPL"\n')
     (tmp_path / "rule.toml").write_text((CASES / "threshold.toml").read_text())
     found = load([tmp_path])
     assert found.errors == ()

@@ -12,6 +12,7 @@ from keytrail.cloudtrail import Json
 from keytrail.search import Result, Sizes
 from keytrail.sources import SourceSettings, open_source
 from keytrail.store import ArchiveStore, EventStore, MemoryStore, Selector, Sighting, Want
+from tests.store.lake.made import lake
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ACCOUNT, OTHER = "111122223333", "444455556666"
@@ -122,4 +123,9 @@ STORES: dict[str, Make] = {
         for name, spell in SPELLINGS.items()
         if name != "plain"
     },
+    **{
+        f"lake, {name}": lambda records, folder, spell=spell: lake(folder, records, spell)  # type: ignore[misc]
+        for name, spell in SPELLINGS.items()
+    },
+    "lake, prepared": lambda records, folder: told(lake(folder, records, plain)),
 }

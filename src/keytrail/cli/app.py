@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from keytrail.cli import colour, exits, messages
-from keytrail.cli.commands import accounts, config, investigate, policy, query, rules, scan, simulate
+from keytrail.cli.commands import (
+    accounts,
+    alerts,
+    config,
+    events,
+    investigate,
+    lake,
+    policy,
+    query,
+    rules,
+    scan,
+    simulate,
+    watch,
+)
 from keytrail.cli.running import DEBUG, Commands
 from keytrail.errors import KeytrailError
 
@@ -61,7 +74,33 @@ app.command("scan", short_help="Run detection rules over CloudTrail archives.")(
 app.command("investigate", short_help="Answer one alert about a key policy in full.")(investigate.investigate)
 app.command("query", short_help="Print the events that match a KQL query.")(query.query)
 app.command("ecs", short_help="Print every event as an ECS document.")(query.ecs)
+app.command("watch", short_help="Keep up with a trail: detect, investigate, tell.")(watch.watch)
+app.command("events", short_help="Print the events in the lake that match a KQL query.")(events.events)
 app.command("simulate", short_help="Write an example archive with an attack in it.")(simulate.simulate)
+
+alerts_app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="List and show the service's alerts, and say what became of them."
+)
+alerts_app.command("list", short_help="List alerts.")(alerts.list_alerts)
+alerts_app.command("show", short_help="Show one alert in full.")(alerts.show)
+alerts_app.command("ack", short_help="Acknowledge alerts.")(alerts.acknowledge)
+alerts_app.command("close", short_help="Close alerts, with the reason.")(alerts.close)
+alerts_app.command("reopen", short_help="Open alerts again.")(alerts.reopen)
+alerts_app.command("assign", short_help="Say who takes care of alerts.")(alerts.assign)
+alerts_app.command("tag", short_help="Add and remove tags of alerts.")(alerts.tag)
+alerts_app.command("note", short_help="Write a note about alerts.")(alerts.note)
+alerts_app.command("snooze", short_help="Let alerts rest for a time.")(alerts.snooze)
+alerts_app.command("history", short_help="Show what was done to an alert.")(alerts.history)
+app.add_typer(alerts_app, name="alerts")
+
+lake_app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Import records into the lake, export, check and merge them."
+)
+lake_app.command("import", short_help="Take archives into the lake.")(lake.import_)
+lake_app.command("export", short_help="Write records of the lake.")(lake.export)
+lake_app.command("verify", short_help="Check every segment of the lake.")(lake.verify)
+lake_app.command("compact", short_help="Merge small segments now.")(lake.compact)
+app.add_typer(lake_app, name="lake")
 
 rules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show and check detection rules.")
 rules_app.command("list", short_help="List the rules and whether they run.")(rules.list_rules)
@@ -78,7 +117,9 @@ policy_app = typer.Typer(
 policy_app.command("diff", short_help="Prove what a change grants, with an example request.")(policy.diff)
 policy_app.command("explain", short_help="Show who can do what by a policy.")(policy.explain)
 policy_app.command("lint", short_help="Check a policy for what is odd about it.")(policy.lint)
-policy_app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
+policy_app.command("watch", short_help="Keep up with a trail: detect, investigate, tell.")(watch.watch)
+app.command("events", short_help="Print the events in the lake that match a KQL query.")(events.events)
+app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
 app.add_typer(policy_app, name="policy")
 
 accounts_app = typer.Typer(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Self
 
-from keytrail.errors import InputError, KeytrailError, SourceError
+from keytrail.errors import InputError, KeytrailError, SourceError, StoreError
 
 
 class _Status(IntEnum):
@@ -57,13 +57,22 @@ class PolicyExit(_Status):
         return {"no new access": cls.NO, "new access": cls.YES}.get(answer, cls.UNDECIDED)
 
 
+class HealthExit(_Status):
+    """The exit status of `keytrail health` where it says more than ExitCode, with its meanings."""
+
+    WELL = 0, "the service runs and does its work; there may be warnings"
+    UNWELL = 1, "it does not run, or not as it should"
+    BAD = 2, "a wrong command line or setting"
+    UNKNOWN = 4, "it cannot be told: there is no state, or it cannot be reached"
+
+
 def code_of(error: KeytrailError) -> ExitCode:
     """Return the code of a run that `error` ended.
 
     >>> code_of(SourceError("no such bucket")).value
     4
     """
-    if isinstance(error, SourceError):
+    if isinstance(error, SourceError | StoreError):
         return ExitCode.SOURCE
     return ExitCode.UNREADABLE if isinstance(error, InputError) else ExitCode.USAGE
 
@@ -83,7 +92,11 @@ def finished(*, alert: bool = False, unreached: bool = False, unreadable: bool =
 
 def table() -> str:
     r"""Return the codes as lines for a help text; `\b` keeps the line breaks there."""
-    return _lines(ExitCode, "Exit codes:", "  keytrail policy answers with 0, 1 and 3 of its own: see its --help")
+    return _lines(
+        ExitCode,
+        "Exit codes:",
+        "  keytrail policy answers with 0, 1 and 3 of its own, keytrail health with 0, 1 and 4: see their --help",
+    )
 
 
 def policy_table() -> str:
@@ -91,5 +104,10 @@ def policy_table() -> str:
     return _lines(PolicyExit, "Exit codes of these commands; all others are those of keytrail --help:")
 
 
-def _lines(codes: Iterable[ExitCode | PolicyExit], title: str, *more: str) -> str:
+def health_table() -> str:
+    """Return the codes of `keytrail health` in the same way."""
+    return _lines(HealthExit, "Exit codes; all others are those of keytrail --help:")
+
+
+def _lines(codes: Iterable[_Status], title: str, *more: str) -> str:
     return "\n".join(["\b", title, *(f"  {code.value:>3}  {code.meaning}" for code in codes), *more])

@@ -45,6 +45,26 @@ class FailOn(StrEnum):
         return self is not FailOn.NEVER and levels.index(severity) >= levels.index(self.value)
 
 
+class LogFormat(StrEnum):
+    """The values of `--log-format`."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+LakeFolder = Annotated[
+    str | None,
+    typer.Option("--lake", metavar="FOLDER", help="The lake's folder; default: [lake] folder.", show_default=False),
+]
+StateUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        metavar="URL",
+        help="The state: sqlite:///… or postgresql://…; default: in the lake's folder.",
+        show_default=False,
+    ),
+]
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -150,6 +170,15 @@ Snapshots = Annotated[
         "--snapshots", metavar="PATH", help="A file or folder of exported key policies; repeatable.", show_default=False
     ),
 ]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help="Who does it, for the audit log. Default: KEYTRAIL_USER, else the system's user.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, summary or notes; errors and warnings stay.")]
 Colour = Annotated[
     ColourMode | None,
@@ -184,6 +213,11 @@ def source_flags(
         "aws.role_arn": role_arn,
         "aws.endpoint_url": endpoint_url,
     }
+
+
+def lake_flags(folder: str | None, state: str | None) -> dict[str, object]:
+    """Return the flags of commands that use the lake and the state, by the names of the settings that they replace."""
+    return {"lake.folder": folder, "state.url": state}
 
 
 def investigation_flags(

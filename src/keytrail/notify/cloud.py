@@ -20,6 +20,7 @@ _TRANSIENT = frozenset({"InternalException", "InternalFailure", "InternalError",
 def delivering(*, action: str, resource: str) -> Iterator[None]:
     """Turn an error of AWS raised inside into a DeliveryError."""
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -27,12 +28,16 @@ def delivering(*, action: str, resource: str) -> Iterator[None]:
         raise DeliveryError(error.what, retry=True, advice=error.advice) from None
     except ParamValidationError as error:
         raise DeliveryError(f"{action} on {resource}: {inert(str(error))}", retry=False) from None
+    except ResponseParserError:
+        what = f"what answered {action} on {resource} is not AWS"
+        raise DeliveryError(what, retry=True, advice="Check the network, proxies and [aws] endpoint_url.") from None
     except (BotoCoreError, ClientError) as error:
         told = source_error(error, action=action, resource=resource)
         retry, pause = True, None
         if isinstance(error, ClientError):
             metadata = error.response.get("ResponseMetadata", {})
-            retry = is_transient(error_code(error)) or metadata.get("HTTPStatusCode", 0) >= 500
+            status = metadata.get("HTTPStatusCode", 0)
+            retry = is_transient(error_code(error)) or status == 429 or status >= 500
             headers = {name.title(): value for name, value in metadata.get("HTTPHeaders", {}).items()}
             pause = retry_after(headers) if retry else None
         raise DeliveryError(told.what, retry=retry, after_seconds=pause, advice=told.advice) from None

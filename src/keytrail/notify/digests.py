@@ -10,11 +10,13 @@ from typing import Literal
 
 from keytrail.notify.facts import Facts, facts_of
 from keytrail.notify.model import Counts, Digest, Message
+from keytrail.text import shorten
 
 MOST_GRAVEST = 5
 """Messages that a digest names one by one."""
 
 _MOST_NAMES = 50
+_MOST_NAME = 300  # characters; a rule may take its name from the event
 
 
 def pace(*, sent: int, digested: bool, waiting: int, digest_after: int) -> Literal["single", "digest", "wait"]:
@@ -46,9 +48,9 @@ def digest_of(messages: Iterable[Message]) -> Digest:
     for message in messages:
         facts = facts_of(message)
         ids.append(message.id)
-        rules[facts.rule or facts.rule_id or "(no rule)"] += 1
-        verdicts[facts.verdict.replace("_", " ") or "not investigated"] += 1
-        accounts[facts.account or "(no account)"] += 1
+        rules[shorten(facts.rule or facts.rule_id or "(no rule)", _MOST_NAME)] += 1
+        verdicts[shorten(facts.verdict.replace("_", " ") or "not investigated", _MOST_NAME)] += 1
+        accounts[shorten(facts.account or "(no account)", _MOST_NAME)] += 1
         gravest = heapq.nsmallest(MOST_GRAVEST, [*gravest, (facts, message)], key=lambda one: (one[0].rank, one[1].id))
     name = hashlib.sha256("\0".join(sorted(ids)).encode("utf-8", "surrogatepass")).hexdigest()
     return Digest(

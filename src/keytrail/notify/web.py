@@ -139,7 +139,7 @@ class Web:
         body = bytearray()
         whole = False
         try:
-            for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
+            while chunk := response.read1(_CHUNK_BYTES, decode_content=False):  # what is there, without waiting for all
                 body += chunk
                 if len(body) > self._limits.answer_bytes:
                     return bytes(body), False
@@ -202,6 +202,11 @@ def _explained(error: Exception, host: str) -> tuple[str, str]:
             return f"the proxy on the way to {host} cannot be used", "Check HTTPS_PROXY and NO_PROXY."
         case e.ProtocolError() | OSError():
             return f"{host} broke off the connection", network
+        case ValueError() if not isinstance(cause, e.HTTPError):
+            return (
+                f"the request to {host} cannot be made: a secret or the URL has a character that HTTP does not allow",
+                "Check the secrets of this sink for line ends and letters that are not ASCII.",
+            )
     return f"{host} did not answer as HTTP does ({type(cause).__name__})", network
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from keytrail.report import words
+from keytrail.phrases import count
 from keytrail.report.alerts import ReportItem, alert_sections, investigation_of, row_of
 from keytrail.report.blocks import Block, Bounds, Cell, Diff, Facts, Folded, Inline, Items, Paragraph, Section, Table
 from keytrail.report.case import case_facts, case_sections
@@ -66,7 +66,7 @@ def _table(table: Table) -> Iterator[str]:
             if text := _cell(value):
                 yield from _wrapped(f"{title}: {text}", "    ")
     if table.left_out:
-        yield f"  {words.count(table.left_out, 'more ' + table.noun)} not shown"
+        yield f"  {count(table.left_out, 'more ' + table.noun)} not shown"
 
 
 def _facts(facts: Facts) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _items(items: Items) -> Iterator[str]:
         for one in details:
             yield from _wrapped(_cell(one), "    ")
     if items.left_out:
-        yield f"  {words.count(items.left_out, 'more finding')} not shown"
+        yield f"  {count(items.left_out, 'more finding')} not shown"
 
 
 def _wrapped(text: str, front: str = "") -> list[str]:

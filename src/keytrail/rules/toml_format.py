@@ -1,4 +1,4 @@
-"""Rules in TOML, as in the repository elastic/detection-rules: a [metadata] table and a [rule] table in a file."""
+"""Rules in TOML, as in the repository elastic/detection-rules: [metadata] and [rule], or [[exceptions]], in a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from keytrail.errors import Place, RuleError
 from keytrail.rules.checks import Path
 from keytrail.rules.contents import Contents, Found
+from keytrail.rules.exceptions_toml import read_exceptions
 from keytrail.rules.places import Lines
 from keytrail.rules.toml_places import TomlIndex, TomlPlaces
 
@@ -25,9 +26,11 @@ _NEW_TERMS = ("new_terms_fields", "history_window_start")
 
 
 def read_toml(text: str, file: str) -> Contents:
-    """Return the rule of a TOML text. Raises RuleError if it is not TOML."""
+    """Return the rule of a TOML text, or its exceptions. Raises RuleError if it is not TOML."""
     lines = Lines(text.replace("\r\n", "\n"), file)
     data = _parse(lines)
+    if "rule" not in data and "exceptions" in data:
+        return read_exceptions(data, TomlIndex(lines))
     if "rule" not in data:
         why = "holds no [rule] table" if "metadata" in data else "holds neither a [metadata] nor a [rule] table"
         if "metadata" in data:

@@ -34,22 +34,31 @@ def sizes_of(settings: Settings, jobs: int) -> Sizes:
 
 def open_sources(texts: Sequence[str], settings: Settings) -> tuple[Source, ...]:
     """The sources that the user named; raises UsageError or SourceError for one that cannot be one."""
-    aws = settings.aws
-    source_settings = SourceSettings(
-        aws=AwsSettings(
-            profile=aws.profile or "",
-            region=aws.region or "",
-            role_arn=aws.role_arn or "",
-            external_id=aws.external_id or "",
-            endpoint_url=aws.endpoint_url or "",
-            connect_timeout_seconds=aws.connect_timeout_seconds,
-            read_timeout_seconds=aws.read_timeout_seconds,
-            max_attempts=aws.max_attempts,
-        ),
-        lookup_days=aws.lookup_days,
-        lookup_calls_per_second=aws.lookup_calls_per_second,
+    return tuple(open_source(text, source_settings(settings)) for text in texts)
+
+
+def source_settings(settings: Settings) -> SourceSettings:
+    """The limits of sources, and how they reach AWS."""
+    return SourceSettings(
+        aws=aws_settings(settings),
+        lookup_days=settings.aws.lookup_days,
+        lookup_calls_per_second=settings.aws.lookup_calls_per_second,
     )
-    return tuple(open_source(text, source_settings) for text in texts)
+
+
+def aws_settings(settings: Settings) -> AwsSettings:
+    """How AWS is reached."""
+    aws = settings.aws
+    return AwsSettings(
+        profile=aws.profile or "",
+        region=aws.region or "",
+        role_arn=aws.role_arn or "",
+        external_id=aws.external_id or "",
+        endpoint_url=aws.endpoint_url or "",
+        connect_timeout_seconds=aws.connect_timeout_seconds,
+        read_timeout_seconds=aws.read_timeout_seconds,
+        max_attempts=aws.max_attempts,
+    )
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from keytrail.errors import UsageError
-from keytrail.service.investigations import FIELD, attach
+from keytrail.fields import INVESTIGATION as FIELD
+from keytrail.service.investigations import attach
 from keytrail.store.state.alerts import Json, StoredAlert, alert
 from keytrail.store.state.cases import Revision, case_of, latest_revision
 from keytrail.store.state.database import Database

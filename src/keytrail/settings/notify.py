@@ -192,16 +192,25 @@ class EmailSettings(SinkSettings):
 
     kind: Literal["email"]
     host: str = Field(pattern=r"^[A-Za-z0-9.:_-]+$", max_length=253, description="Mail server.")
-    port: int = Field(default=587, ge=1, le=65535, description="Port of the mail server.")
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the mail server; left out, 587, 465 for tls, 25 for none."
+    )
     security: Literal["starttls", "tls", "none"] = Field(
-        default="starttls", description="How the connection is encrypted: starttls (port 587), tls (465), none."
+        default="starttls", description="How the connection is encrypted."
     )
     sender: Address = Field(description="Address that it comes from.")
-    to: tuple[Address, ...] = Field(min_length=1, max_length=50, description="Addresses that it goes to.")
+    to: tuple[Address, ...] = Field(max_length=50, description="Addresses that it goes to.")
     user: Text | None = Field(default=None, description="User to log in as; left out, no login.")
     password: SecretText | None = Field(default=None, description="Password of the user.")
     password_env: Variable | None = Field(default=None, description=_ENV)
     password_file: OnePath | None = Field(default=None, description=_FILE)
+
+    @field_validator("to")
+    @classmethod
+    def _somebody(cls, to: tuple[str, ...]) -> tuple[str, ...]:
+        if not to:
+            raise ValueError("nobody is named")
+        return to
 
     @model_validator(mode="after")
     def _login(self) -> EmailSettings:
@@ -243,7 +252,7 @@ class EventBridgeSettings(SinkSettings):
     @classmethod
     def _not_of_aws(cls, source: str) -> str:
         if source.startswith("aws."):
-            raise ValueError("AWS keeps 'aws.' for itself")
+            raise ValueError("'aws.' is what AWS keeps for itself")
         return source
 
 

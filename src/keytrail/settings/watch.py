@@ -29,8 +29,8 @@ class LakeSettings(Section):
     retention_days: int = Field(
         default=400, ge=1, le=36_500, description="Days after their arrival for which events are kept."
     )
-    segment_rows: int = Field(
-        default=500_000, ge=1_000, le=10_000_000, description="Records of a segment that compaction aims at."
+    segment_bytes: int = Field(
+        default=256 * MIB, ge=1 * MIB, le=16 * 1024 * MIB, description="Bytes of a file that merging aims at."
     )
     grace_seconds: float = Field(
         default=600, ge=1, le=86_400, description="Seconds for which files stay that compaction has replaced."
@@ -81,6 +81,9 @@ class WatchSettings(Section):
     )
     compact_minutes: float = Field(
         default=10, gt=0, le=1440, description="Minutes between two looks for segments to merge and to drop."
+    )
+    rules_seconds: float = Field(
+        default=5, gt=0, le=3600, description="Seconds between two looks for changed rules and exceptions."
     )
     log_days: int = Field(default=90, ge=1, le=3650, description="Days for which the record of executions is kept.")
     metrics_address: str = Field(

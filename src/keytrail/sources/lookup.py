@@ -200,4 +200,6 @@ def regions_of(named: tuple[str, ...], aws: AwsSettings, label: str) -> tuple[st
         return named
     if region := session_region(aws):
         return (region,)
-    raise SourceError(f"{label}: no AWS region is set", advice="write aws://eu-west-1, or set AWS_REGION or [aws] region")
+    raise SourceError(
+        f"{label}: no AWS region is set", advice="write aws://eu-west-1, or set AWS_REGION or [aws] region"
+    )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from keytrail.aws import client, explained, is_fatal, source_error
+from keytrail.aws import client, is_fatal, source_error
 from keytrail.errors import ObjectError, Place, SourceError, UsageError
+from keytrail.sources.answers import answered, check_whole
 from keytrail.sources.layout import EXPECTED, date_of, is_trail, kind_of_folder, kind_of_key, trail_of
 from keytrail.sources.model import Days, Skipped, Source, SourceObject, SourceSettings, TimeWindow
 
@@ -24,6 +25,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[A-Za-z0-9:._/-]{1,2
 # Below AWSLogs/ an organization's id or an account; hive-style folders of other services stand there too.
 _OWNER = re.compile(r"o-[a-z0-9]{1,40}|\d{12}", re.ASCII)
 _GLANCE = 5
+_LIST = "s3:ListBucket"
 
 
 class StoredObject(NamedTuple):
@@ -45,10 +47,15 @@ def open_bucket(text: str, settings: SourceSettings) -> Source:
 
     Raises UsageError when there is no bucket name.
     """
+    return S3Source(text, settings, *bucket_and_prefix(text))
+
+
+def bucket_and_prefix(text: str) -> tuple[str, str]:
+    """The two parts of `s3://bucket/prefix`. Raises UsageError when there is no bucket name."""
     bucket, _, prefix = text[len("s3://") :].partition("/")
     if not is_bucket_name(bucket):
         raise UsageError(f"{text!r} names no bucket", advice="write s3://bucket or s3://bucket/prefix")
-    return S3Source(text, settings, bucket, prefix)
+    return bucket, prefix
 
 
 @dataclass(slots=True)
@@ -271,7 +278,7 @@ class S3Source:
 
     def _pages(self, prefix: str, *, after: str = "", delimiter: str = "") -> Iterator[ListObjectsV2OutputTypeDef]:
         with self._listing(prefix):
-            yield from (
+            pages = (
                 self._s3()
                 .get_paginator("list_objects_v2")
                 .paginate(
@@ -282,6 +289,9 @@ class S3Source:
                     PaginationConfig={"PageSize": self.settings.list_page_keys},
                 )
             )
+            for page in pages:
+                check_whole(page, "IsTruncated", action=_LIST, resource=self.name(prefix))
+                yield page
 
     def _first(self, prefix: str) -> StoredObject | None:
         with self._listing(prefix):
@@ -291,7 +301,7 @@ class S3Source:
         return None
 
     def _listing(self, prefix: str) -> AbstractContextManager[None]:
-        return explained(action="s3:ListBucket", resource=self.name(prefix))
+        return answered(action=_LIST, resource=self.name(prefix))
 
     def _nothing(self, days: Days | None) -> SourceError:
         wanted = f" for the days {days}" if days else ""

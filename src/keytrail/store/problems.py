@@ -53,7 +53,7 @@ class Problems:
         """The damage that may be about events of these times, by name; a lost source is one of unknown place."""
         lost = [Damage(one.what) for one in self._failures.values()]
         objects = sorted(self._damage.values(), key=lambda one: one.what)
-        return tuple(one for one in (*lost, *objects) if one.day is None or _may_hold(one.day, since, until))
+        return tuple(one for one in (*lost, *objects) if one.day is None or may_hold(one.day, since, until))
 
     def _damaged(self, error: InputError) -> None:
         file = "" if error.place is None else error.place.file
@@ -64,7 +64,7 @@ class Problems:
             self._sites.add(where)
 
 
-def _may_hold(day: date, since: datetime | None, until: datetime | None) -> bool:
+def may_hold(day: date, since: datetime | None, until: datetime | None) -> bool:
     """Whether an object delivered on a day may hold such events: they happened on it, or on the day before."""
     first = None if since is None else since.astimezone(UTC).date()
     last = None if until is None else until.astimezone(UTC).date() + timedelta(days=1)

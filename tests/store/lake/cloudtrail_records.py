@@ -21,15 +21,21 @@ NOW = datetime(2026, 6, 1, 12, 0, 0, 500, tzinfo=UTC)
 # What may stand where a string does: other types, placeholders, text that no UTF-8 can hold, what looks like JSON.
 _ODD = st.one_of(
     st.sampled_from(
-        [None, "", "-", "none", 0, 1.5, 10**25, float("inf"), True, False, [], {}, {"arn": "x"}, ["x"],
-         "\ud800", "a\udfff", "\U0001f511", "é/\\\"", "\x00", '{"eventName":"x"}', "\ufffd", [{"ARN": "x"}], {"ARN": "x"}, "x" * 5_000]
+        [
+            None, "", "-", "none", 0, 1.5, 10**25, float("inf"), True, False, [], {}, {"arn": "x"}, ["x"], "\ud800",
+            "a\udfff", "\U0001f511", 'é/\\"', "\x00", '{"eventName":"x"}', "\ufffd", [{"ARN": "x"}], {"ARN": "x"},
+            "x" * 5_000,
+        ]
     ),
     st.text(max_size=5),
 )  # fmt: skip
 
 _TIMES = st.sampled_from(
-    ["2026-03-01T08:00:00Z", "2026-03-01T08:00:00.123456789Z", "2026-03-01T10:00:00+02:00", "2026-03-01",
-     "20260301T080000Z", "2026-03-01T08:00:00", "never", "2026-02-31T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59.999999Z"]
+    [
+        "2026-03-01T08:00:00Z", "2026-03-01T08:00:00.123456789Z", "2026-03-01T10:00:00+02:00", "2026-03-01",
+        "20260301T080000Z", "2026-03-01T08:00:00", "never", "2026-02-31T00:00:00Z", "0001-01-01T00:00:00+05:00",
+        "9999-12-31T23:59:59.999999Z",
+    ]
 )  # fmt: skip
 
 
@@ -80,11 +86,13 @@ RECORDS: st.SearchStrategy[Json] = _some(
 """Records, few of their values different, most plain but for a member or two. Some are no event at all."""
 
 EXTRAS = st.sampled_from(
-    [{}, {}, {}, {"detail": {"eventName": "x"}}, {"detail-type": "x", "detail": {"eventName": "y", "eventID": "z"}},
-     {"detail": 1}, {"insightDetails": None}, {"insightDetails": {}}, {"eventType": "AwsCloudTrailInsight"},
-     {"CloudTrailEvent": '{"eventName":"w"}'}, {"CloudTrailEvent": 1}, {"eventJson": "no JSON"}, {"eventJson": None},
-     {"digestStartTime": "x"}, {"Records": [{"eventName": "v", "eventID": "1"}]}, {"Events": []}, {"Events": 1},
-     {"big": 10**4250 + 1}, {"deep": [[[[[[[[[[]]]]]]]]]]}]
+    [
+        {}, {}, {}, {"detail": {"eventName": "x"}}, {"detail-type": "x", "detail": {"eventName": "y", "eventID": "z"}},
+        {"detail": 1}, {"insightDetails": None}, {"insightDetails": {}}, {"eventType": "AwsCloudTrailInsight"},
+        {"CloudTrailEvent": '{"eventName":"w"}'}, {"CloudTrailEvent": 1}, {"eventJson": "no JSON"},
+        {"eventJson": None}, {"digestStartTime": "x"}, {"Records": [{"eventName": "v", "eventID": "1"}]},
+        {"Events": []}, {"Events": 1}, {"big": 10**4250 + 1}, {"deep": [[[[[[[[[[]]]]]]]]]]},
+    ]
 )  # fmt: skip
 """Members with which a record is perhaps none, or holds another."""
 

@@ -126,12 +126,12 @@ def test_a_crash_forgets_what_was_not_synced() -> None:
     files = MemoryFiles()
     write(files, "named", b"1")
     files.sync_folder("")
-    write(files, "nameless", b"2")
     half = files.create("half")
     half.write(b"3")
     half.sync()
     files.sync_folder("")
     half.write(b"4")
+    write(files, "nameless", b"2")
     files.remove("named")
     files.crash()
     assert files.paths() == {"named", "half"}

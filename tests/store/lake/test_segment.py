@@ -199,12 +199,11 @@ def test_damage_is_found_and_never_read_as_records(at: int, change: str) -> None
     try:
         found = read_segment(files, made)
     except StoreError as error:
-        assert str(error.place) == made.path
-        assert error.advice
+        place, advice = str(error.place), error.advice
+        assert (place, bool(advice)) == (made.path, True)
     else:
-        # What is not data: statistics, filters, names in the footer. Its pages are guarded by checksums.
-        assert found.num_rows == 50
-        assert found.column(0).to_pylist() == table(EVENTS).column(0).to_pylist() or change == "flip"
+        # The damage is to what is not read here, such as statistics and filters.
+        assert found.to_pylist() == table(EVENTS).to_pylist()
 
 
 def test_a_segment_that_is_another_one_says_so() -> None:

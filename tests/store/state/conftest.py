@@ -1,4 +1,4 @@
-"""The state's databases as users have them: SQLite, and a PostgreSQL server of these tests' own where it is installed."""
+"""The state's databases as users have them: SQLite, and a PostgreSQL server of its own where one is installed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def postgres() -> Iterator[Postgres]:
     if initdb is None or pg_ctl is None:
         require("postgres", "PostgreSQL's server, such as Debian's postgresql")
     # pytest's own folders are closed to the server's user.
-    folder = Path(tempfile.mkdtemp(prefix="keytrail-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="keytrail-postgres-", dir=_memory()))
     data, port = folder / "data", _free_port()
     user = None
     if os.geteuid() == 0:
@@ -137,6 +137,12 @@ def open_database() -> Iterator[Callable[[str], Database]]:
 def database(url: str, open_database: Callable[[str], Database]) -> Database:
     """A state with nothing in it, opened."""
     return open_database(url)
+
+
+def _memory() -> Path | None:
+    """A folder in memory with room for the databases of all tests: some ten thousand small files come and go."""
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > 2 << 30 else None
 
 
 def _program(name: str) -> str | None:

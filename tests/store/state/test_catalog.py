@@ -38,9 +38,13 @@ def test_rows_get_positions_in_the_order_of_commits(database: Database) -> None:
 
 
 def test_what_is_rolled_back_takes_no_positions(database: Database) -> None:
-    with pytest.raises(KeyError), database.write() as connection:
-        add_segment(connection, segment_file(0, 3), ingested=NOW)
-        raise KeyError
+    def fail() -> None:
+        with database.write() as connection:
+            add_segment(connection, segment_file(0, 3), ingested=NOW)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     with database.write() as connection:
         assert add_segment(connection, segment_file(0, 3), ingested=NOW).first_sequence == 0
 

@@ -35,8 +35,8 @@ def test_hostile_text_is_kept_and_found_again(database: Database) -> None:
         with database.read() as connection:
             found = connection.execute(sa.select(damage.c.what).where(damage.c.object == text)).scalars().all()
         assert len(found) == 1
-        assert found[0] == text or not {"\0", "\ud800", "\udfff"}.isdisjoint(text)
-        found[0].encode()  # whoever reads it can write it
+        # Only what no database takes is written otherwise, and whoever reads it can write it.
+        assert found[0] == text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def test_json_is_kept_exactly(database: Database) -> None:
@@ -50,7 +50,9 @@ def test_json_is_kept_exactly(database: Database) -> None:
 
 
 MOMENTS = st.datetimes(
-    min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(UTC)  # noqa: DTZ001
+    min_value=datetime(1, 1, 2),
+    max_value=datetime(9999, 12, 30),
+    timezones=st.just(UTC),
 )
 
 
@@ -80,21 +82,22 @@ def test_any_text_becomes_one_that_databases_take(text: str) -> None:
 def test_an_instant_of_another_zone_is_the_same_instant(database: Database) -> None:
     there = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     with database.write() as connection:
-        connection.execute(
-            sa.insert(damage).values(object="o", what="w", account="", region="", day=None, at=there)
-        )
+        connection.execute(sa.insert(damage).values(object="o", what="w", account="", region="", day=None, at=there))
     with database.read() as connection:
         assert connection.execute(sa.select(damage.c.at)).scalar_one() == NOW
         assert connection.execute(sa.select(damage.c.at).where(damage.c.at <= NOW)).scalar_one() == NOW
 
 
 def test_what_raises_is_rolled_back_and_the_database_goes_on(database: Database) -> None:
-    with pytest.raises(KeyError), database.write() as connection:
-        connection.execute(sa.insert(marks).values(name="a", value="1"))
-        raise KeyError
-    with pytest.raises(StoreError, match="unique|UNIQUE"), database.write() as connection:
-        connection.execute(sa.insert(marks).values(name="a", value="secret of a record"))
-        connection.execute(sa.insert(marks).values(name="a", value="secret of a record"))
+    def fail() -> None:
+        with database.write() as connection:
+            connection.execute(sa.insert(marks).values(name="a", value="1"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with pytest.raises(StoreError, match=r"unique|UNIQUE"):
+        _write_twice(database, "a")
     with database.write() as connection:
         assert connection.execute(sa.select(marks)).all() == []
         connection.execute(sa.insert(marks).values(name="a", value="2"))
@@ -103,10 +106,15 @@ def test_what_raises_is_rolled_back_and_the_database_goes_on(database: Database)
 
 
 def test_errors_hold_no_values(database: Database) -> None:
-    with pytest.raises(StoreError) as caught, database.write() as connection:
-        for _ in range(2):
-            connection.execute(sa.insert(marks).values(name="AKIASECRET", value="AKIASECRET"))
+    with pytest.raises(StoreError) as caught:
+        _write_twice(database, "AKIASECRET")
     assert "AKIASECRET" not in str(caught.value)
+
+
+def _write_twice(database: Database, text: str) -> None:
+    with database.write() as connection:
+        for _ in range(2):
+            connection.execute(sa.insert(marks).values(name=text, value=text))
 
 
 def test_a_read_sees_one_state_while_others_write(url: str, open_database: Callable[[str], Database]) -> None:
@@ -185,7 +193,9 @@ def test_a_folder_that_is_not_there_and_a_server_that_is_not_there_are_told(tmp_
         database.close()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://h/d", "oracle://h/d", "sqlite+nosuch:///x", "postgresql+nosuch://h/d"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://h/d", "oracle://h/d", "sqlite+nosuch:///x", "postgresql+nosuch://h/d"]
+)
 def test_a_url_of_no_database_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(SettingsError):
         Database(url)

@@ -46,9 +46,14 @@ def test_a_former_holder_commits_nothing(url: str, kind: str, open_database: Ope
     if kind == "sqlite":
         former.release(database)  # only who lets go of the file lock can lose it here
     current = acquire(other, "b", NOW + STALE)
-    with pytest.raises(LeaseLost), database.write() as connection:
-        advance(connection, "n", 1)
-        former.check(connection)
+
+    def commit() -> None:
+        with database.write() as connection:
+            advance(connection, "n", 1)
+            former.check(connection)
+
+    with pytest.raises(LeaseLost):
+        commit()
     with pytest.raises(LeaseLost):
         former.renew(database, NOW + STALE)
     former.release(database)  # harms nobody

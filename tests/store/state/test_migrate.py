@@ -72,6 +72,6 @@ def test_looking_for_a_state_makes_no_file(tmp_path: Path, open_database: Open) 
 
 def test_a_file_that_is_no_database_is_named_with_advice(tmp_path: Path, open_database: Open) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database at all, and long enough to be looked at" * 100)
-    with pytest.raises(StoreError, match="state.db.*not a database") as caught:
+    with pytest.raises(StoreError, match=r"state\.db.*not a database") as caught:
         require(open_database(sqlite_url(tmp_path / "state.db")))
     assert "backup" in caught.value.advice

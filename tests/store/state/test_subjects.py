@@ -12,6 +12,7 @@ from keytrail.errors import UsageError
 from keytrail.store import Damage
 from keytrail.store.state import alerts, cases, objects, outbox, rule_states
 from keytrail.store.state.database import Database
+from keytrail.store.state.objects import DamagedObject
 from keytrail.store.state.outbox import Letter
 from keytrail.store.state.rule_states import Choice, Execution, RuleState
 from tests.store.state.made import HOSTILE, NOW, alert, case, revision
@@ -28,7 +29,9 @@ def test_objects_are_known_once_they_are_committed(database: Database) -> None:
     assert ledger.known([]) == ledger.known(names) == frozenset()
     with database.write() as connection:
         objects.add_objects(connection, [objects.Taken(name, name, 3) for name in names[1:]], NOW)
-        objects.add_objects(connection, [objects.Taken(name, name, 0) for name in names[:3]], NOW)  # again, and one more
+        objects.add_objects(
+            connection, [objects.Taken(name, name, 0) for name in names[:3]], NOW
+        )  # again, and one more
     assert ledger.known([*names, "s3://bucket/other"]) == frozenset(names)
 
 
@@ -169,14 +172,11 @@ def test_a_letter_is_posted_once_to_each_sink(database: Database) -> None:
 
 
 def test_a_letter_waits_for_its_time_and_is_tried_again(database: Database) -> None:
-    letter = Letter("mail", "m1", alert(1).id, "new", NOW + MINUTE)
-    _letters(database, letter)
+    _letters(database, Letter("mail", "m1", alert(1).id, "new", NOW + MINUTE))
     with database.write() as connection:
         assert outbox.waiting(connection, "mail", NOW, 10) == ()
-        outbox.hasten(connection, [alert(1).id], NOW)
-        [found] = outbox.waiting(connection, "mail", NOW, 10)
+        [found] = outbox.waiting(connection, "mail", NOW + MINUTE, 10)
         outbox.put_off(connection, [found], NOW + 2 * MINUTE, HOSTILE)
-        outbox.hasten(connection, [alert(1).id], NOW)  # not one that a sink refused for now
         assert outbox.waiting(connection, "mail", NOW + MINUTE, 10) == ()
         [found] = outbox.waiting(connection, "mail", NOW + 2 * MINUTE, 10)
         assert found.attempts == 1
@@ -187,6 +187,16 @@ def test_a_letter_waits_for_its_time_and_is_tried_again(database: Database) -> N
         assert outbox.backlog(connection) == {"mail": (0, 1, "no such channel")}
 
 
+def test_a_digest_is_known_to_have_gone(database: Database) -> None:
+    _letters(database, *(Letter("mail", f"m{n}", alert(1).id, "new", NOW) for n in range(3)))
+    with database.write() as connection:
+        assert not outbox.digested_since(connection, "mail", NOW)
+        outbox.cross_off(connection, outbox.waiting(connection, "mail", NOW, 10), "digested", NOW)
+        assert outbox.digested_since(connection, "mail", NOW)
+        assert not outbox.digested_since(connection, "mail", NOW + MINUTE)
+        assert outbox.sent_since(connection, "mail", NOW) == 0
+
+
 # -- rules ------------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +205,9 @@ def test_states_and_choices_are_the_last_that_were_put(database: Database) -> No
     with database.write() as connection:
         rule_states.put_state(connection, replace(first, cursor=1))
         rule_states.put_state(connection, first)
-        rule_states.put_state(connection, RuleState("r2", "two", "a" * 64, 0, status="failed", failures=3, retry_at=NOW))
+        rule_states.put_state(
+            connection, RuleState("r2", "two", "a" * 64, 0, status="failed", failures=3, retry_at=NOW)
+        )
         assert rule_states.rule_states(connection)["r1"] == first
         rule_states.move_cursors(connection, ["r1", "r2"], 9, NOW + MINUTE)
         moved = rule_states.rule_states(connection)

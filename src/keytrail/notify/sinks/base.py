@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keytrail.aws import AwsSettings
-from keytrail.notify.batches import Prepared, send_in_batches
+from keytrail.notify.batches import Prepared, reveal, send_in_batches
 from keytrail.notify.model import DeliveryError, Message
 from keytrail.notify.web import Web, WebLimits
+from keytrail.settings import Secret
+from keytrail.settings.notify import url_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,14 @@ class WebSink:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    def _address(self, url: Secret | None) -> str:
+        """The URL that a secret holds, checked. Raises DeliveryError."""
+        found = reveal(url)
+        if problem := url_problem(found):
+            what = f"sink {self.name}: url: {problem}"
+            raise DeliveryError(what, retry=True, advice="Look at the variable or the file that holds it.")
+        return found
 
     def close(self) -> None:
         """Close the connection."""

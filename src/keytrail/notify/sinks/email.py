@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import email.policy
 import hashlib
 import smtplib
 import ssl
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.message import EmailMessage
@@ -21,6 +22,9 @@ from keytrail.notify.web import tls_context
 from keytrail.notify.words import Text, digest_text, text_of
 from keytrail.settings.notify import EmailSettings
 
+# A line has place for a whole subject: what is folded, some readers show with the blank of the fold.
+_POLICY = email.policy.SMTP.clone(max_line_length=200, cte_type="7bit")
+_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
 _REMEMBERED = 1000  # messages that some recipients got and others did not yet
 
 
@@ -35,6 +39,10 @@ class EmailSink:
         self._settings = settings
         self._web = means.web
         self._reached: OrderedDict[str, frozenset[str]] = OrderedDict()
+
+    @property
+    def _port(self) -> int:
+        return self._settings.port or _PORTS[self._settings.security]
 
     def __repr__(self) -> str:
         return f"EmailSink({self.name!r})"
@@ -56,7 +64,7 @@ class EmailSink:
         """Nothing is kept open."""
 
     def _mail(self, id: str, text: Text, now: datetime, thread: str = "") -> EmailMessage:
-        mail = EmailMessage()
+        mail = EmailMessage(_POLICY)
         mail["From"] = self._settings.sender
         mail["To"] = ", ".join(self._settings.to)
         mail["Subject"] = text.subject
@@ -96,9 +104,9 @@ class EmailSink:
         server: smtplib.SMTP
         if settings.security == "tls":
             context = tls_context(self._web.ca_file)
-            server = smtplib.SMTP_SSL(settings.host, settings.port, timeout=seconds, context=context)
+            server = smtplib.SMTP_SSL(settings.host, self._port, timeout=seconds, context=context)
         else:
-            server = smtplib.SMTP(settings.host, settings.port, timeout=seconds)
+            server = smtplib.SMTP(settings.host, self._port, timeout=seconds)
         try:
             if settings.security == "starttls":
                 server.starttls(context=tls_context(self._web.ca_file))
@@ -111,7 +119,7 @@ class EmailSink:
 
     @contextmanager
     def _explained(self, password: str) -> Iterator[None]:
-        place = f"the mail server {self._settings.host}:{self._settings.port}"
+        place = f"the mail server {self._settings.host}:{self._port}"
         failure: DeliveryError
         try:
             yield
@@ -131,8 +139,12 @@ class EmailSink:
         except ssl.SSLError:
             advice = "Check host, port and security; [notify] ca_file names a private certificate authority."
             failure = DeliveryError(f"no trusted TLS connection to {place}", retry=True, advice=advice)
-        except (smtplib.SMTPException, OSError, ValueError) as error:
-            late = isinstance(error, TimeoutError)
+        except ValueError:
+            what = "user, password or an address has a character that mail does not allow"
+            failure = DeliveryError(f"{place}: {what}", retry=True, advice="Check them.")
+        except (smtplib.SMTPException, OSError) as error:
+            # smtplib says that the server went away when it did not answer in time.
+            late = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
             what = "did not answer in time" if late else "cannot be reached, or broke off the connection"
             failure = DeliveryError(f"{place} {what}", retry=True, advice="Check host, port and the network.")
         raise failure from None

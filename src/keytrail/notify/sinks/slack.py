@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from keytrail.notify.batches import reveal
 from keytrail.notify.documents import json_bytes
 from keytrail.notify.model import Digest, Json, Message
 from keytrail.notify.safe import fitted, for_chat, for_slack, slack_code
@@ -41,7 +40,7 @@ class SlackSink(WebSink):
         self._post(digest_text(digest))
 
     def _post(self, text: Text) -> None:
-        url = reveal(self._settings.secret_of("url"))
+        url = self._address(self._settings.secret_of("url"))
         self._web.post(url, json_bytes(payload(text)), {"Content-Type": "application/json"})
 
 
@@ -57,7 +56,13 @@ def payload(text: Text) -> Json:
         blocks.append({"type": "section", "text": _code("", text.more)})
     if text.commands:
         blocks.append({"type": "context", "elements": [_code("", text.commands)]})
-    told = [text.subject, text.summary, *(f"{label}: {value}" for label, value in text.lines), *text.commands]
+    told = [
+        text.subject,
+        text.summary,
+        *(f"{label}: {value}" for label, value in text.lines),
+        *text.more,
+        *text.commands,
+    ]
     return {
         "text": fitted("\n".join(told), for_chat, _MOST_TEXT),
         "blocks": blocks,

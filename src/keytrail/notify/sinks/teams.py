@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from keytrail.notify.batches import reveal
 from keytrail.notify.documents import json_bytes
 from keytrail.notify.model import DeliveryError, Digest, Json, Message
 from keytrail.notify.safe import for_card, for_chat, inert, without
@@ -39,7 +38,7 @@ class TeamsSink(WebSink):
         self._post(digest_text(digest))
 
     def _post(self, text: Text) -> None:
-        url = reveal(self._settings.secret_of("url"))
+        url = self._address(self._settings.secret_of("url"))
         answer = self._web.post(url, json_bytes(payload(text)), {"Content-Type": "application/json"})
         if _FAILED in answer.body[:1000]:
             said = inert(without(answer.body[:1000].decode("utf-8", "replace"), [url]))

@@ -111,6 +111,11 @@ class Inbox:
         """Whether it is worth waiting for more."""
         return not self._stopping and not all(line.over or (self._once and line.idle) for line in self._lines)
 
+    def unsettled(self, deliveries: Sequence[Delivery]) -> tuple[Delivery, ...]:
+        """Those that were taken and neither settled nor given back."""
+        with self._changed:
+            return tuple(one for one in deliveries if id(one) in self._taken)
+
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """These are committed."""
         with self._changed:
@@ -136,7 +141,7 @@ class Inbox:
                     self._rest(line)
                 else:
                     self._ask(line)
-            except Exception:  # a feed with a defect must not end the others
+            except Exception:  # noqa: BLE001 - a feed with a defect must not end the others
                 _LOG.exception("a feed failed", extra={"fields": {"feed": line.feed.label}})
                 with self._changed:
                     self._changed.wait(_PAUSE_SECONDS)

@@ -10,7 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from keytrail.cloudtrail import ReadLimits
-from keytrail.errors import InputError, KeytrailError, ObjectError, SourceError
+from keytrail.errors import InputError, ObjectError, SourceError
 from keytrail.search import site_of
 from keytrail.service.installation import Installation
 from keytrail.service.watch.reading import Piece, Readers, Stored, pieces_of_stream
@@ -30,14 +30,19 @@ _WHOLE_BYTES = 64 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one transaction made safe. `raw` are the records of its segment, None where none were new."""
+    """What one transaction made safe. `raw` are the records of its segment, None where none were new.
+
+    `lag_seconds` is from the latest event to the commit. `known` counts deliveries that were committed before.
+    """
 
     segment: Segment | None
     raw: pa.ChunkedArray | None
     deliveries: tuple[Delivery, ...]
     new: int
     repeated: int
+    lag_seconds: float | None
     errors: tuple[InputError, ...]
+    known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,13 @@ class Ingest:
         self._clock = clock
 
     def take(
-        self, deliveries: Sequence[Delivery], give_back: Callable[[Delivery, KeytrailError], None]
+        self, deliveries: Sequence[Delivery], give_back: Callable[[Delivery, InputError | SourceError], None]
     ) -> Iterator[Commit]:
         """Take in deliveries; yields each commit when it is safe."""
         known = self._known(deliveries)
         repeated = tuple(one for one in deliveries if one.identity in known)
         if repeated:
-            yield Commit(None, None, repeated, 0, 0, ())
+            yield Commit(None, None, repeated, 0, 0, None, (), known=len(repeated))
         batch = _Batch()
         progress: dict[int, _Progress] = {}
         for delivery, piece in self._pieces([one for one in deliveries if one.identity not in known], give_back):
@@ -121,7 +126,7 @@ class Ingest:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def _pieces(
-        self, deliveries: Sequence[Delivery], give_back: Callable[[Delivery, KeytrailError], None]
+        self, deliveries: Sequence[Delivery], give_back: Callable[[Delivery, InputError | SourceError], None]
     ) -> Iterator[tuple[Delivery, Piece]]:
         now = self._clock()
         small: list[Delivery] = []
@@ -170,11 +175,14 @@ class Ingest:
             done,
             new,
             (0 if arrived is None else len(arrived)) - new,
+            None
+            if written is None or written.last_time is None
+            else max((now - written.last_time).total_seconds(), 0.0),
             tuple(error for _, came in batch.done for error in came.errors),
         )
 
 
-def _fetched(deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, bytes | KeytrailError]]:
+def _fetched(deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, bytes | InputError | SourceError]]:
     """Each delivery with its bytes, or with what stood in the way."""
     if len(deliveries) <= 1:
         yield from ((one, _fetch(one)) for one in deliveries)
@@ -183,7 +191,7 @@ def _fetched(deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, bytes |
         yield from zip(deliveries, threads.map(_fetch, deliveries), strict=True)
 
 
-def _fetch(delivery: Delivery) -> bytes | KeytrailError:
+def _fetch(delivery: Delivery) -> bytes | InputError | SourceError:
     try:
         return b"".join(delivery.read())
     except (SourceError, ObjectError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -45,7 +46,7 @@ class Investigating:
         self,
         home: Installation,
         lease: Lease,
-        store: Callable[[], EventStore],
+        store: Callable[[], AbstractContextManager[EventStore]],
         knowledge: Callable[[], Knowledge],
         tell: Tell,
         clock: Callable[[], datetime],
@@ -93,7 +94,9 @@ class Investigating:
             return
         knowledge = self._knowledge()
         of_change = {known[case.event]: case for case in some}
-        for change, found in list(investigate(of_change, self._store(), knowledge)):
+        with self._store() as store:
+            made = list(investigate(of_change, store, knowledge))
+        for change, found in made:
             yield self._commit(of_change[change], change, found, knowledge)
 
     def _commit(self, case: Case, change: PolicyChange, found: Investigation, knowledge: Knowledge) -> Looked:

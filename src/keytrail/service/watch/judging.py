@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
 from keytrail.cloudtrail import Document, Json, event_time, identity
+from keytrail.cloudtrail.dates import utc_text
 from keytrail.detect import Execution, alert_id, assess, build_alert
 from keytrail.detect import budget as budgeting
 from keytrail.detect.budget import Counts, Outcome, spend
@@ -58,8 +60,34 @@ class Judged:
     warnings: tuple[str, ...] = ()
 
 
+class Known(Protocol):
+    """What is known of a rule's matches from earlier executions."""
+
+    def done(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of the matches that raised an alert, or were counted into one."""
+        ...
+
+    def windows(self, rule_id: str, instances: Sequence[str]) -> Sequence[Window]:
+        """The windows of suppression of some groups."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInState:
+    """What the state knows, in a transaction."""
+
+    connection: Connection
+
+    def done(self, ids: Sequence[str]) -> frozenset[str]:
+        return existing(self.connection, ids) | counted_before(self.connection, ids)
+
+    def windows(self, rule_id: str, instances: Sequence[str]) -> Sequence[Window]:
+        found = windows_of(self.connection, rule_id, instances)
+        return [Window.from_dict(dict(one.window), closed=one.closed) for one in found]
+
+
 def judge(
-    connection: Connection,
+    known: Known,
     rule: Rule,
     exceptions: Exceptions,
     suppression: Suppression | None,
@@ -70,7 +98,7 @@ def judge(
     most: int | None = 0,
     manual: bool = False,
 ) -> Judged:
-    """Decide over the matches of a rule before `end`; reads what the state knows of them, and writes nothing.
+    """Decide over the matches of a rule before `end`; writes nothing.
 
     `most` is how many alerts may be made: 0 for what the rule says, None for any number.
     """
@@ -90,22 +118,14 @@ def judge(
             )
         )
     ids = [one.id for one in matches]
-    known = existing(connection, ids)
-    windows: list[Window] = []
-    if suppression is not None:
-        known |= counted_before(connection, ids)
-        instances = {group.instance_id for one in matches for group in one.groups}
-        windows = [
-            Window.from_dict(dict(one.window), closed=one.closed)
-            for one in windows_of(connection, rule.rule_id, sorted(instances))
-        ]
+    instances = sorted({group.instance_id for one in matches for group in one.groups})
     outcome = spend(
         matches,
         end=end if found.first_beyond is None else found.first_beyond,
-        existing=known,
+        existing=known.done(ids) if ids else frozenset(),
         max_signals=rule.max_signals if most == 0 else most,
         suppression=suppression,
-        windows=windows,
+        windows=known.windows(rule.rule_id, instances) if instances else (),
     )
     execution = Execution(str(uuid.uuid4()), now)
     alerts = tuple(
@@ -130,7 +150,7 @@ def write(connection: Connection, rule: Rule, judged: Judged, now: datetime) -> 
             alert_id=window.alert_id,
             instance_id=window.group.instance_id,
             window=window.to_dict(),
-            told=window.alert_fields(),
+            told=window.alert_fields() | {"kibana.alert.last_detected": utc_text(now)},
         )
     add_counted(connection, [one.match_id for one in judged.outcome.counted], now)
     return made

@@ -19,9 +19,10 @@ from keytrail.rules import Rule
 from keytrail.search import Dispatch, Examiner, Literal, Options, Pattern, Result, dispatch
 from keytrail.service.installation import Installation
 from keytrail.service.watch.arriving import Arriving
-from keytrail.service.watch.judging import Found, Judged, judge, write
+from keytrail.service.watch.judging import Found, Judged, KnownInState, judge, write
 from keytrail.service.watch.pauses import Pauses
 from keytrail.service.watch.schedule import Scheduled, interval_of
+from keytrail.store.state.alerts import one_at_a_time
 from keytrail.store.state.cases import touch, watches
 from keytrail.store.state.lease import Lease
 from keytrail.store.state.rule_states import (
@@ -68,6 +69,7 @@ class Ran:
     rules: int = 0
     created: int = 0
     more: bool = False
+    seconds: float = 0.0
     executions: list[Execution] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
@@ -76,6 +78,7 @@ class Ran:
         self.rules += other.rules
         self.created += other.created
         self.more = self.more or other.more
+        self.seconds += other.seconds
         self.executions += other.executions
         self.failures += other.failures
 
@@ -184,9 +187,11 @@ class Runner:
         created = 0
         with self._home.database.write() as connection:
             self._lease.check(connection)
+            one_at_a_time(connection)
             now = self._clock()
+            known = KnownInState(connection)
             for one in group:
-                each = judge(connection, one.rule, one.exceptions, one.suppression, found[one.rule.rule_id], end, now)
+                each = judge(known, one.rule, one.exceptions, one.suppression, found[one.rule.rule_id], end, now)
                 write(connection, one.rule, each, now)
                 judged.append(each)
                 created += len(each.alerts)
@@ -204,7 +209,7 @@ class Runner:
             else:
                 self._lines[rule_id] = line
         more = end < head or any(one.cursor < end for one in judged)
-        return Ran(1, len(group), created, more, log.executions)
+        return Ran(1, len(group), created, more, time.monotonic() - began, log.executions)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 

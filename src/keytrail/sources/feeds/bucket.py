@@ -13,7 +13,7 @@ from keytrail.sources.feeds.limits import FeedSettings
 from keytrail.sources.feeds.model import Delivery, FeedStatus, Ledger
 from keytrail.sources.feeds.queue import object_identity
 from keytrail.sources.feeds.returns import Later, Returned
-from keytrail.sources.feeds.timing import FeedClock, Trouble
+from keytrail.sources.feeds.timing import FeedClock, Trouble, problem_of
 from keytrail.sources.layout import EXPECTED, date_of
 from keytrail.sources.model import TimeWindow
 from keytrail.sources.s3 import S3Source, StoredObject
@@ -68,7 +68,7 @@ class BucketFeed:
                 self._under_way.update(delivery.identity for delivery in due)
                 return due
             room = len(self._under_way) < self._settings.max_under_way
-            if room and self._trouble.left_seconds() <= 0 and (found := self._look()):
+            if room and self._pause_after_failure() <= 0 and (found := self._look()):
                 return found
             left = end - self._clock.monotonic()
             if left <= 0:
@@ -83,8 +83,6 @@ class BucketFeed:
 
     def give_back(self, delivery: Delivery, error: KeytrailError) -> None:
         self._under_way.discard(delivery.identity)
-        if isinstance(error, SourceError):
-            self._failed(error)
         seconds = self._returned.give_back(delivery.identity, delivery.name, error)
         if seconds is None:
             _log.warning("%s set aside: %s", for_terminal(delivery.name), for_terminal(error.what))
@@ -98,10 +96,11 @@ class BucketFeed:
         notes = [*self._returned.notes, *dict.fromkeys((*self._quick_source.notes, *self._slow_source.notes))]
         if self._complete is not None and not self._seen_any:
             notes.append(f"no CloudTrail object lies there yet; expected {EXPECTED}")
+        problem, since = problem_of(self._trouble, self._returned.trouble)
         lag = None if self._complete is None else self._clock.monotonic() - self._complete
         return FeedStatus(
-            self._trouble.problem or self._returned.problem,
-            self._trouble.since,
+            problem,
+            since,
             lag,
             None,
             self._returned.set_aside,
@@ -199,12 +198,15 @@ class BucketFeed:
 
     def _pause_seconds(self, room: bool) -> float:
         """Seconds until there may be something to do."""
-        if (left := self._trouble.left_seconds()) > 0:
+        if (left := self._pause_after_failure()) > 0:
             return left
         if self._quick is not None or self._slow is not None:
             return 0.0 if room else 1.0
         now = self._clock.monotonic()
         return min(max(min(self._next_quick, self._next_slow) - now, 0.0), 1.0)
+
+    def _pause_after_failure(self) -> float:
+        return max(self._trouble.left_seconds(), self._returned.trouble.left_seconds())
 
     def _failed(self, error: SourceError) -> None:
         if self._trouble.problem is None:

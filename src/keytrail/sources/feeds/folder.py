@@ -16,7 +16,7 @@ from keytrail.sources.feeds.limits import FeedSettings
 from keytrail.sources.feeds.model import Delivery, FeedStatus, Ledger
 from keytrail.sources.feeds.notices import Notices
 from keytrail.sources.feeds.returns import Returned
-from keytrail.sources.feeds.timing import FeedClock, Trouble
+from keytrail.sources.feeds.timing import FeedClock, Trouble, problem_of
 from keytrail.sources.feeds.tree import FileAt, entries, file_at, is_hidden
 from keytrail.sources.files import FileSource
 from keytrail.sources.layout import date_of, kind_of_delivery
@@ -142,11 +142,12 @@ class FolderFeed:
                 f"more than {_WARM_FOLDERS} folders without a date: new files in the others are found every "
                 f"{self._settings.folder_full_seconds:.0f} s"
             )
+        problem, since = problem_of(self._trouble, self._returned.trouble)
         oldest = min((seen.since for seen in tuple(self._waiting.values())), default=None)
         lag = 0.0 if oldest is None else self._clock.monotonic() - oldest
         return FeedStatus(
-            self._trouble.problem or self._returned.problem,
-            self._trouble.since,
+            problem,
+            since,
             lag,
             len(self._waiting),
             self._returned.set_aside,

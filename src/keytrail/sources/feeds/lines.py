@@ -13,7 +13,7 @@ from keytrail.errors import KeytrailError, ObjectError, Place
 from keytrail.sources.feeds.limits import FeedSettings
 from keytrail.sources.feeds.model import Delivery, FeedStatus
 from keytrail.sources.feeds.returns import Later, Returned
-from keytrail.sources.feeds.timing import FeedClock
+from keytrail.sources.feeds.timing import FeedClock, Trouble, problem_of
 
 _NAME = "standard input"
 _READ_BYTES = 256 << 10
@@ -34,6 +34,7 @@ class LineFeed:
         self._settings, self._clock = settings, clock
         self._file = os.dup(sys.stdin.fileno() if file is None else file)
         self._returned = Returned(settings, clock)
+        self._broken = Trouble(clock, settings.first_pause_seconds, settings.longest_pause_seconds)
         self._later = Later(clock)
         self._under_way: set[str] = set()
         self._rest = bytearray()
@@ -82,8 +83,10 @@ class LineFeed:
         return self._ended and not self._under_way and not len(self._later)
 
     def status(self) -> FeedStatus:
+        problem, since = problem_of(self._broken, self._returned.trouble)
         return FeedStatus(
-            self._returned.problem,
+            problem,
+            since,
             waiting=len(self._later),
             set_aside=self._returned.set_aside,
             notes=(_NOTE, *self._returned.notes),
@@ -105,7 +108,7 @@ class LineFeed:
         try:
             data = os.read(self._file, _READ_BYTES)
         except OSError as error:
-            self._returned.problem = ObjectError(f"cannot be read: {error.strerror}", place=Place(_NAME))
+            self._broken.note(ObjectError(f"cannot be read: {error.strerror}", place=Place(_NAME)))
             data = b""
         if not data:
             self._ended = True

@@ -17,7 +17,7 @@ from keytrail.sources.feeds.messages import Announced, read_message
 from keytrail.sources.feeds.model import Delivery, FeedStatus, Ledger
 from keytrail.sources.feeds.returns import Returned, is_gone, may_pass
 from keytrail.sources.feeds.sqs import BATCH, LONGEST_POLL_SECONDS, LONGEST_VISIBILITY_SECONDS, Queue
-from keytrail.sources.feeds.timing import FeedClock, Trouble
+from keytrail.sources.feeds.timing import FeedClock, Trouble, problem_of
 from keytrail.sources.feeds.visibility import Keeper
 from keytrail.sources.layout import kind_of_delivery
 from keytrail.sources.s3 import S3Source
@@ -89,6 +89,7 @@ class QueueFeed:
         found: list[Delivery] = []
         poll_seconds, taken = min(int(wait_seconds), LONGEST_POLL_SECONDS), 0
         try:
+            self._queue.find()
             self._delete_due()
             self._look()
             while taken < self._settings.sqs_batch_messages and not self._closed.is_set():
@@ -125,13 +126,11 @@ class QueueFeed:
 
     def give_back(self, delivery: Delivery, error: KeytrailError) -> None:
         token = str(delivery.receipt)
-        if isinstance(error, SourceError):
-            self._failed(error)
         for message in self._waiters(token):
             self._let_go(message)
             seconds = self._returned.give_back(token, delivery.name, error, failures=message.receives - 1)
             if seconds is None:
-                self._set_aside(message, error, useless=is_gone(error))
+                self._set_aside(message, error, useless=is_gone(error), counted=True)
             elif not message.suspect:
                 self._hide(message, seconds)
 
@@ -139,7 +138,8 @@ class QueueFeed:
         return False
 
     def status(self) -> FeedStatus:
-        problem = self._trouble.problem or self._returned.problem or self._keeper.problem
+        problem, since = problem_of(self._trouble, self._returned.trouble)
+        problem = problem or self._keeper.problem
         notes = list(self._returned.notes)
         if self._blind is not None:
             notes.append(f"how many messages wait cannot be told: {self._blind.what}")
@@ -148,9 +148,7 @@ class QueueFeed:
         lag = 0.0 if self._polled and not problem else None
         if oldest is not None:
             lag = max(self._clock.now().timestamp() - oldest, 0.0)
-        return FeedStatus(
-            problem, self._trouble.since, lag, self._waiting, self._returned.set_aside, notes=tuple(notes)
-        )
+        return FeedStatus(problem, since, lag, self._waiting, self._returned.set_aside, notes=tuple(notes))
 
     def close(self) -> None:
         """Stop, and let the messages that are under way be received again at once, if that can be told the queue."""
@@ -303,9 +301,10 @@ class QueueFeed:
         else:
             self._hide(message, seconds)
 
-    def _set_aside(self, message: _Message, error: KeytrailError, *, useless: bool) -> None:
+    def _set_aside(self, message: _Message, error: KeytrailError, *, useless: bool, counted: bool = False) -> None:
         """Report it, and leave it to the queue; `useless` if nobody can do anything with it."""
-        self._returned.put_aside(message.id, self._name(message), error.what)
+        if not counted:
+            self._returned.put_aside(message.id, self._name(message), error.what)
         _log.warning("%s set aside: %s", for_terminal(self._name(message)), for_terminal(error.what))
         if useless and self._settings.sqs_delete_poison:
             self._deletable.append(message.handle)
@@ -343,12 +342,15 @@ class QueueFeed:
     # -- the way there -------------------------------------------------------------------------------------------------
 
     def _may_go_on(self, wait_seconds: float) -> bool:
-        if (left := self._trouble.left_seconds()) > 0:
+        if (left := self._pause_seconds()) > 0:
             self._clock.wait(self._closed, min(left, wait_seconds))
         elif len(self._under_way) >= self._settings.max_under_way:
             self._clock.wait(self._closed, wait_seconds)
         free = len(self._under_way) < self._settings.max_under_way
-        return free and self._trouble.left_seconds() <= 0 and not self._closed.is_set()
+        return free and self._pause_seconds() <= 0 and not self._closed.is_set()
+
+    def _pause_seconds(self) -> float:
+        return max(self._trouble.left_seconds(), self._returned.trouble.left_seconds())
 
     def _failed(self, error: SourceError) -> None:
         if self._trouble.problem is None:

@@ -9,7 +9,7 @@ from keytrail.aws.failures import error_code
 from keytrail.errors import KeytrailError, SourceError
 from keytrail.sources.feeds.limits import FeedSettings
 from keytrail.sources.feeds.model import Delivery
-from keytrail.sources.feeds.timing import FeedClock, pause
+from keytrail.sources.feeds.timing import FeedClock, Trouble, pause
 
 _REMEMBERED = 10_000
 _TOLD = 5
@@ -69,7 +69,8 @@ class _Try:
 class Returned:
     """Deliveries by what tells them apart (an identity), each with its tries; bounded, the oldest are forgotten.
 
-    What is forgotten, here or by a restart, is tried once more. `problem` is the last failure that may pass.
+    What is forgotten, here or by a restart, is tried once more. `trouble` holds the last failure that may pass, until
+    something is settled; one that would meet every object asks for a pause.
     """
 
     def __init__(self, settings: FeedSettings, clock: FeedClock) -> None:
@@ -77,7 +78,7 @@ class Returned:
         self._tries: OrderedDict[str, _Try] = OrderedDict()
         self._aside: OrderedDict[str, None] = OrderedDict()
         self._told: deque[str] = deque(maxlen=_TOLD)
-        self.problem: KeytrailError | None = None
+        self.trouble = Trouble(clock, settings.first_pause_seconds, settings.longest_pause_seconds)
         self.set_aside = 0
 
     def give_back(self, identity: str, name: str, error: KeytrailError, *, failures: int = 0) -> float | None:
@@ -87,8 +88,10 @@ class Returned:
         """
         known = self._tries.pop(identity, None)
         before = max(known.failures if known else 0, failures)
-        if may_pass(error):
-            self.problem = error
+        if isinstance(error, SourceError):
+            self.trouble.failed(error)
+        elif may_pass(error):
+            self.trouble.note(error)
         elif before + 1 >= self._max_tries:
             self.put_aside(identity, name, error.what)
             return None
@@ -125,7 +128,7 @@ class Returned:
         """It worked in the end."""
         self._tries.pop(identity, None)
         self._aside.pop(identity, None)
-        self.problem = None
+        self.trouble.worked()
 
     @property
     def notes(self) -> tuple[str, ...]:

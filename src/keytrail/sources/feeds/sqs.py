@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from keytrail.aws import AwsSettings, client, source_error
 from keytrail.aws.failures import error_code
 from keytrail.errors import SourceError
+from keytrail.sources.answers import not_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -57,9 +59,16 @@ class Queue:
     url: str = ""
     region: str = ""
 
+    def find(self) -> str:
+        """Its URL, asked for once."""
+        if not self.url:
+            with self._explained("sqs:GetQueueUrl"):
+                self.url = self._client().get_queue_url(QueueName=self.name)["QueueUrl"]
+        return self.url
+
     def receive(self, wait_seconds: int, visibility_seconds: int) -> list[MessageTypeDef]:
         """Up to ten messages, waited for."""
-        url = self._address()
+        url = self.find()
         with self._explained("sqs:ReceiveMessage"):
             answer = self._client().receive_message(
                 QueueUrl=url,
@@ -71,18 +80,19 @@ class Queue:
         return answer.get("Messages", [])
 
     def delete(self, handles: Sequence[str]) -> list[str]:
-        """Delete up to ten messages; those that are to be tried again. One that cannot be deleted comes again."""
-        url = self._address()
+        """Delete up to ten messages; those of them that are to be tried again."""
+        url = self.find()
         with self._explained("sqs:DeleteMessage"):
             answer = self._client().delete_message_batch(
                 QueueUrl=url,
                 Entries=[{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(handles)],
             )
+        # One whose handle is no longer valid comes again, and is deleted then.
         return [handles[int(one["Id"])] for one in answer.get("Failed", ()) if one.get("Code") not in _STALE_HANDLE]
 
     def hide(self, handles: Sequence[str], seconds: int) -> None:
         """Keep up to ten messages from others for so long from now; those that others have by now are left alone."""
-        url = self._address()
+        url = self.find()
         with self._explained("sqs:ChangeMessageVisibility"):
             self._client().change_message_visibility_batch(
                 QueueUrl=url,
@@ -94,21 +104,17 @@ class Queue:
 
     def attributes(self) -> dict[str, str]:
         """How many messages wait, about, and where those go that were received too often."""
-        url = self._address()
+        url = self.find()
         with self._explained("sqs:GetQueueAttributes"):
             answer = self._client().get_queue_attributes(
                 QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "RedrivePolicy"]
             )
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
-    def _address(self) -> str:
-        if not self.url:
-            with self._explained("sqs:GetQueueUrl"):
-                self.url = self._client().get_queue_url(QueueName=self.name)["QueueUrl"]
-        return self.url
-
     def _client(self) -> SQSClient:
         made: SQSClient = client("sqs", self.aws, self.region or None)
+        # botocore takes an answer that is no JSON, a cut one too, for one without messages.
+        made.meta.events.register("response-received.sqs", _check_whole, unique_id="keytrail-whole")
         return made
 
     @contextmanager
@@ -121,7 +127,23 @@ class Queue:
             raise _queue_error(error, action, self.label) from error
 
 
+def _check_whole(response_dict: dict[str, object] | None, **_: object) -> None:
+    """Refuse an answer that did not come whole, or from somebody else than SQS."""
+    from botocore.exceptions import IncompleteReadError
+
+    body = response_dict["body"] if response_dict else b"{}"
+    assert isinstance(body, bytes)
+    try:
+        json.loads(body or b"{}")
+    except ValueError:
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=len(body) + 1) from None
+
+
 def _queue_error(error: Exception, action: str, label: str) -> SourceError:
+    from botocore.exceptions import IncompleteReadError
+
+    if isinstance(error, IncompleteReadError):
+        return not_whole(action, label)
     code = error_code(error)
     if code in _NO_QUEUE:
         return SourceError(

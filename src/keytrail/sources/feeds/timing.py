@@ -44,11 +44,15 @@ class Trouble:
 
     def failed(self, problem: KeytrailError) -> None:
         """Note a failure, and let nothing through for a while."""
+        self.note(problem)
+        self._until = self._clock.monotonic() + pause(self._failures, self._first, self._longest)
+        self._failures += 1
+
+    def note(self, problem: KeytrailError) -> None:
+        """Note a failure that concerns no other try."""
         if self.problem is None:
             self.since = self._clock.now()
         self.problem = problem
-        self._until = self._clock.monotonic() + pause(self._failures, self._first, self._longest)
-        self._failures += 1
 
     def worked(self) -> None:
         """Forget it: the way is free."""
@@ -57,6 +61,11 @@ class Trouble:
     def left_seconds(self) -> float:
         """Seconds until the next try; 0 when there is nothing to wait for."""
         return max(self._until - self._clock.monotonic(), 0.0)
+
+
+def problem_of(*troubles: Trouble) -> tuple[KeytrailError | None, datetime | None]:
+    """The first problem of several, and since when."""
+    return next(((one.problem, one.since) for one in troubles if one.problem is not None), (None, None))
 
 
 def pause(failures: int, first_seconds: float, longest_seconds: float) -> float:

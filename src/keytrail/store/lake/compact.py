@@ -1,8 +1,9 @@
 """Small segments become large ones, and old ones go: which, decided from the catalog alone; and the merge itself.
 
 Merging keeps rows and positions: only neighbours in the order of arrival are merged, of one ingest day, and records
-that were imported with such. While a day lasts, segments are merged once there are several of about the same size, so
-that a record is rewritten a few times and not with every new segment; when it is over, all that is small is merged.
+that were imported with such. While a day lasts, segments are merged once there are several of which none is as large
+as the others together: so a segment at least doubles whenever it is rewritten, and a record is written a few times, not
+with every segment that arrives. When the day is over, all that is small is merged.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from keytrail.store.lake.segment import ROW_GROUP_BYTES, ROW_GROUP_ROWS, stream_
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large segments become: at most `target_bytes` as files; `fewest` of about one size are merged."""
+    """How large segments become: at most `target_bytes` as files; `fewest` are merged at once while their day lasts."""
 
     target_bytes: int = 256 * 1024**2
     fewest: int = 8
@@ -45,7 +46,7 @@ def plan(segments: Iterable[Segment], today: date, sizes: Sizes = Sizes()) -> tu
         if run[0].file.ingest_day < today:
             groups += _packed(run, sizes.target_bytes)
         else:
-            groups += _of_one_size(run, sizes)
+            groups += _worthwhile(run, sizes)
     return tuple(groups)
 
 
@@ -81,20 +82,22 @@ def _packed(run: Sequence[Segment], target: int) -> Iterator[Group]:
         yield tuple(group)
 
 
-def _of_one_size(run: Sequence[Segment], sizes: Sizes) -> Iterator[Group]:
-    """Neighbours of which enough have about the same size: within `fewest` times of each other.
-
-    What is smaller and lies between them goes along. The small ones come first: they are the cheapest to merge.
-    """
+def _worthwhile(run: Sequence[Segment], sizes: Sizes) -> Iterator[Group]:
+    """Groups of at least `fewest` segments of which none outweighs the others; the smallest, and so cheapest, first."""
     size = max(min(one.file.size for one in run), 1)
     while size <= sizes.target_bytes:
         size *= sizes.fewest
-        found = []
+        found: list[Group] = []
         for stretch in _stretches(run, min(size, sizes.target_bytes)):
-            found += [group for group in _packed(stretch, sizes.target_bytes) if len(group) >= sizes.fewest]
+            found += [group for group in _packed(stretch, sizes.target_bytes) if _pays(group, sizes.fewest)]
         if found:
             yield from found
             return
+
+
+def _pays(group: Group, fewest: int) -> bool:
+    each = [one.file.size for one in group]
+    return len(each) >= fewest and 2 * max(each) <= sum(each)
 
 
 def _stretches(run: Iterable[Segment], below: int) -> Iterator[list[Segment]]:

@@ -45,7 +45,7 @@ class _Key(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether equal keys (and digests) are equal identities; else the raw records have to be asked."""
+        """Whether equal keys with equal digests are the same event; else the raw records have to be asked."""
         return self.time is not None and not any(_UNKNOWN in one for one in (self.event_id, self.account, self.region))
 
 
@@ -167,8 +167,10 @@ def _exact(rows: pa.Table) -> list[_Key | Identity]:
 
 
 def _exact_stored(file: SegmentFile, rows: npt.NDArray[np.int32], reader: DigestReader) -> Iterator[_Key | Identity]:
-    """The same for rows of a segment; raw records are read only where columns do not tell."""
-    keys = _keys(read_segment(reader.files, file, _IDENTITY).take(pa.array(rows)))
+    """The same for rows of a segment, ascending; raw records are read only where columns do not tell."""
+    first = int(rows[0])
+    near = read_segment(reader.files, file, _IDENTITY, range(first, int(rows[-1]) + 1))
+    keys = _keys(near.take(pa.array(rows - first)))
     for row, key in zip(rows, keys, strict=True):
         if key.is_whole:
             yield key

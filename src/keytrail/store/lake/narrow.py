@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from keytrail.cloudtrail import CATALOGUE
+from keytrail.cloudtrail.scrub import PLACEHOLDERS
 from keytrail.query import Query
 from keytrail.query.nodes import And, Is, Name, Node, Or, Pattern, Text
+from keytrail.query.values import only_strings
 from keytrail.store.lake.schema import COLUMN_OF
 
 # Of these the columns are parts of the identity: the member's string, wherever it is not empty, and maybe another's.
@@ -22,7 +24,7 @@ _COLUMNS = COLUMN_OF | {("eventID",): "event_id", ("awsRegion",): "region", ("re
 # Characters that stand for themselves in a record, but for `\\u00..` and `\\/`.
 _RUN = re.compile(r"[ !#-\[\]-~]+")
 # A number of a record has a text too, in which a query may look for a part; such a part narrows nothing.
-_OF_NUMBERS = re.compile(r"[-+.0-9eE]*|-?Infinity|NaN")
+_OF_NUMBERS = re.compile(r"[-+.0-9eE]*")
 _NUMBER_WORDS = ("-Infinity", "NaN", "true", "false")
 # More values than a person writes; with more, a condition costs more than it saves.
 _MOST_VALUES = 4_096
@@ -33,17 +35,19 @@ class Narrowing:
     """What every match meets: `sql` over the columns ("" when nothing is known) with its `params`, in their order.
 
     And `needles`: one of them stands in the bytes of a match, unless it has an escape; none when nothing is known.
-    With `never` nothing matches.
+    With `never` nothing matches. `exact` says that what meets `sql` is a match ("" is met by everything).
     """
 
     sql: str = ""
     params: tuple[object, ...] = ()
     needles: tuple[bytes, ...] = ()
     never: bool = False
+    exact: bool = False
 
 
 _NOTHING = Narrowing()
-_NEVER = Narrowing(never=True)
+_ALWAYS = Narrowing(exact=True)
+_NEVER = Narrowing(never=True, exact=True)
 
 
 def narrowing_of(query: Query, *, strict: bool = False) -> Narrowing:
@@ -78,14 +82,17 @@ def _of_node(node: Node, strict: bool) -> Narrowing:
 def _of_text(field: str, text: str) -> Narrowing:
     constant = CATALOGUE.constant_of(field)
     if constant is not None:
-        return _NOTHING if constant == text else _NEVER
+        return _ALWAYS if constant == text else _NEVER
     path = CATALOGUE.raw_path(field)
     # The text of a number is never a string's only; "" and its like are at the path and not in the field.
-    if path is None or CATALOGUE.type_of(field) != "keyword" or _of_number(text) or longest_run((text,)) != text:
+    plain = only_strings(text) and longest_run((text,)) == text != ""
+    if path is None or CATALOGUE.type_of(field) != "keyword" or not plain:
         return _NOTHING
     column = _COLUMNS.get(path)
     needle = f'"{text}"'.encode()
-    return Narrowing(needles=(needle,)) if column is None else Narrowing(f"{column} = ?", (text,), (needle,))
+    if column is None:
+        return Narrowing(needles=(needle,))
+    return Narrowing(f"{column} = ?", (text,), (needle,), exact=path in COLUMN_OF and text not in PLACEHOLDERS)
 
 
 def _of_pattern(field: str, parts: tuple[str, ...], strict: bool) -> Narrowing:
@@ -97,12 +104,14 @@ def _of_pattern(field: str, parts: tuple[str, ...], strict: bool) -> Narrowing:
     path = CATALOGUE.raw_path(field)
     if (path is None and kind == "keyword") or _of_number(run):
         return _NOTHING
-    column = _COLUMNS.get(path) if path is not None else None
-    return Narrowing(*((f"contains({column}, ?)", (run,)) if column else ("", ())), (run.encode(),))
+    column = None if path is None else _COLUMNS.get(path)
+    if column is None:
+        return Narrowing(needles=(run.encode(),))
+    return Narrowing(f"contains({column}, ?)", (run,), (run.encode(),))
 
 
 def _of_number(text: str) -> bool:
-    """Whether text may be, or be in, that of a number or a boolean."""
+    """Whether text may be in that of a number or a boolean."""
     return _OF_NUMBERS.fullmatch(text) is not None or any(text in word for word in _NUMBER_WORDS)
 
 
@@ -114,7 +123,8 @@ def _every(parts: Sequence[Narrowing]) -> Narrowing:
     # The one that is looked for should be rare: few alternatives, and these long.
     searched = [part.needles for part in parts if part.needles]
     needles = min(searched, key=lambda some: (len(some), -min(map(len, some))), default=())
-    return Narrowing(f"({sql})" if len(known) > 1 else sql, _joined(known), needles)
+    exact = all(part.exact for part in parts)
+    return Narrowing(f"({sql})" if len(known) > 1 else sql, _joined(known), needles, exact=exact)
 
 
 def _some(parts: Sequence[Narrowing]) -> Narrowing:
@@ -123,11 +133,11 @@ def _some(parts: Sequence[Narrowing]) -> Narrowing:
     if not branches:
         return _NEVER
     params = _joined(branches)
-    sql = ""
-    if all(part.sql for part in branches) and len(params) <= _MOST_VALUES:
-        sql, params = _one_of(branches)
     needles = tuple(dict.fromkeys(needle for part in branches for needle in part.needles))
-    return Narrowing(sql, params if sql else (), needles if all(part.needles for part in branches) else ())
+    needles = needles if all(part.needles for part in branches) else ()
+    if not all(part.sql for part in branches) or len(params) > _MOST_VALUES:
+        return Narrowing(needles=needles)
+    return Narrowing(*_one_of(branches), needles, exact=all(part.exact for part in branches))
 
 
 def _one_of(branches: Sequence[Narrowing]) -> tuple[str, tuple[object, ...]]:

@@ -216,10 +216,9 @@ class LakeReader:
         where = " AND ".join(["file_row_number BETWEEN ? AND ?", *filter(None, (timed, narrowing.sql))])
         table = self._ask(
             piece,
-            "SELECT file_row_number, coalesce(epoch_us(time), ?::BIGINT) AS at "
+            "SELECT file_row_number, coalesce(epoch_us(time), -9223372036854775808) AS at "  # noqa: S608 - no values
             f"FROM read_parquet(?, file_row_number = true) WHERE {where}",
             (piece.start, piece.end - 1, *bounds, *narrowing.params),
-            before=(TIMELESS,),
         )
         return table["file_row_number"].to_numpy(), table["at"].to_numpy()
 
@@ -238,23 +237,39 @@ class LakeReader:
 
     # -- files ----------------------------------------------------------------------------------------------------
 
-    def _ask(self, piece: Piece, sql: str, params: Sequence[object], before: Sequence[object] = ()) -> pa.Table:
-        """The answer about a piece's file, which is the parameter behind `before`."""
-        path = self.folder.resolve() / piece.segment.file.path
+    def count(self, pieces: Sequence[Piece], narrowing: Narrowing, window: Window) -> int | None:
+        """How many rows of whole segments meet a condition on columns; None unless these are as many events.
+
+        Raises FileNotFoundError, too, when one of the files is not there.
+        """
+        timed, bounds = window.narrowing()
+        where = " AND ".join(["true", *filter(None, (timed, narrowing.sql))])
+        sql = f"SELECT count(*), count(DISTINCT digest) FROM read_parquet(?) WHERE {where}"  # noqa: S608 - no values
+        table = self._asked(pieces, sql, (*bounds, *narrowing.params))
+        rows, events = (column[0].as_py() for column in table.columns)
+        return rows if rows == events else None
+
+    def _ask(self, piece: Piece, sql: str, params: Sequence[object]) -> pa.Table:
+        return self._asked([piece], sql, params)
+
+    def _asked(self, pieces: Sequence[Piece], sql: str, params: Sequence[object]) -> pa.Table:
+        """The answer about the files of pieces, which are the first parameter."""
+        paths = [str(self.folder.resolve() / piece.segment.file.path) for piece in pieces]
         if self._duck is None:
             self._duck = connect(self.folder, self.limits.duck)
         try:
-            return self._duck.sql(sql, params=[*before, str(path), *params]).to_arrow_table()
+            return self._duck.sql(sql, params=[paths, *params]).to_arrow_table()
         except duckdb.OutOfMemoryException as error:
             raise StoreError(
                 "a question to the lake needs more memory than it may use",
-                place=Place(piece.segment.file.path),
+                place=Place(pieces[0].segment.file.path),
                 advice="Ask for fewer days, or raise the limit.",
             ) from error
         except duckdb.Error as error:
-            if not path.exists():
-                raise FileNotFoundError(str(path)) from error
-            raise _damaged(piece.segment, str(error)) from error
+            for path in paths:
+                if not Path(path).exists():
+                    raise FileNotFoundError(path) from error
+            raise _damaged(pieces[0].segment, str(error)) from error
 
     def _footer(self, piece: Piece) -> pq.FileMetaData:
         path = piece.segment.file.path

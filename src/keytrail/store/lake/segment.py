@@ -226,6 +226,8 @@ def _opened(files: Files, segment: SegmentFile) -> Iterator[pq.ParquetFile]:
         ):
             if file.metadata.num_rows != segment.rows:
                 raise _damaged(segment, f"it holds {file.metadata.num_rows} records and not {segment.rows}")
+            if not file.schema_arrow.equals(SCHEMA):
+                raise _damaged(segment, "its columns are not those that this version of keytrail writes")
             yield file
     except (pa.ArrowException, EOFError, ValueError) as error:
         raise _damaged(segment, str(error)) from error
@@ -263,9 +265,8 @@ def verify(files: Files, segment: SegmentFile) -> str | None:
     if digest.hexdigest() != segment.checksum:
         return "its bytes are not those that were written"
     try:
-        with _opened(files, segment) as file:
-            if not file.schema_arrow.equals(SCHEMA):
-                return "its columns are not those of this version"
+        with _opened(files, segment):
+            pass
     except StoreError as error:
         return error.what
     return None

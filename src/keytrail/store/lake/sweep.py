@@ -7,7 +7,6 @@ is too much, the half that comes last is let go, and another sweep finds it agai
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ import numpy as np
 
 from keytrail.cloudtrail import event_time
 from keytrail.search import Match
+from keytrail.store.answers import name_of
 from keytrail.store.lake.members import micros_of
 from keytrail.store.lake.question import Question
 from keytrail.store.lake.read import TIMELESS, Block, Group, LakeReader, Piece, span_of
+from keytrail.store.lake.segment import ROW_GROUP_ROWS
 
 # Rows that are fetched one by one, together.
 _FETCHED = 2_000
-# Where one row in so many or more of a piece is chosen, whole groups are read instead.
-_DENSE = 8
 # What an entry takes in memory beside its record, in bytes.
 _ENTRY_BYTES = 500
 
@@ -286,13 +285,16 @@ def _stretches(reader: LakeReader, question: Question, piece: Piece) -> Sequence
     if not question.narrowing.sql:
         return reader.groups(piece, question.window)
     numbers, times = reader.chosen(piece, question.narrowing, question.window)
-    if len(numbers) * _DENSE > piece.end - piece.start:
-        return reader.groups(piece, question.window)
     order = np.lexsort((numbers, times))
     found = []
+    touched = 0
     for at in range(0, len(order), _FETCHED):
         some = order[at : at + _FETCHED]
         found.append(_Chosen(piece, np.sort(numbers[some]), int(times[some[0]]), int(times[some[-1]])))
+        touched += len(np.unique(numbers[some] // ROW_GROUP_ROWS))
+    # A fetch unpacks much of each group that it takes a row of, so no group should be taken apart more than once.
+    if touched > (piece.end - piece.start) // ROW_GROUP_ROWS + 1:
+        return reader.groups(piece, question.window)
     return found
 
 
@@ -302,9 +304,8 @@ def _hits(question: Question, piece: Piece, blocks: Iterable[Block]) -> Iterator
         for one in question.judge(block, segment.file.path):
             match = one.match
             moment = micros_of(event_time({"eventTime": match.time}))
-            name = hashlib.blake2b(f"{match.id} {match.time}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
             micros = TIMELESS if moment is None else moment
-            yield Hit(micros, match.event_id, name, segment.first_sequence + one.row, match)
+            yield Hit(micros, match.event_id, name_of(match), segment.first_sequence + one.row, match)
 
 
 def _size(hit: Hit) -> int:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from keytrail.errors import UsageError
-from keytrail.store.state.counters import advance
+from keytrail.store.state.counters import advance, hold
 from keytrail.store.state.tables import alerts, audit
 
 Json = dict[str, object]
@@ -85,6 +85,11 @@ def existing(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
         query = sa.select(alerts.c.id).where(alerts.c.id.in_(wanted[at : at + _VALUES]))
         found.update(connection.execute(query).scalars())
     return frozenset(found)
+
+
+def one_at_a_time(connection: Connection) -> None:
+    """Let this transaction alone make alerts until it ends: what is not there now, nobody else makes meanwhile."""
+    hold(connection, _NUMBERS)
 
 
 def add_alerts(connection: Connection, made: Sequence[NewAlert], now: datetime) -> tuple[NewAlert, ...]:

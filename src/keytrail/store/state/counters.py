@@ -10,6 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from keytrail.store.state.tables import counters
 
+COUNTERS = ("alerts", "sequence", "swaps")
+"""All that there are. Each has its row from the beginning: a row that is not there cannot be waited for."""
+
 
 def advance(connection: Connection, name: str, by: int) -> int:
     """Take the next `by` numbers; returns the first. Others who take of it wait for this transaction."""
@@ -30,3 +33,10 @@ def advance(connection: Connection, name: str, by: int) -> int:
 def value_of(connection: Connection, name: str) -> int:
     """The number that is taken next."""
     return connection.execute(sa.select(counters.c.value).where(counters.c.name == name)).scalar_one_or_none() or 0
+
+
+def hold(connection: Connection, name: str) -> None:
+    """Make others who take of a counter wait for this transaction."""
+    same = sa.update(counters).where(counters.c.name == name).values(value=counters.c.value)
+    if not connection.execute(same).rowcount:
+        connection.execute(sa.insert(counters).values(name=name, value=0))

@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from keytrail.errors import StoreError
+from keytrail.store.state.counters import COUNTERS, hold
 from keytrail.store.state.database import Database
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -32,6 +33,8 @@ def migrate(database: Database) -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        for name in COUNTERS:
+            hold(connection, name)
 
 
 def require(database: Database) -> None:
