@@ -107,6 +107,17 @@ def test_a_topic_gets_digests(aws: AwsSettings, topic: str, queue: str) -> None:
     assert json.loads(one["Message"])["total"] == 2
 
 
+def test_a_digest_that_sns_does_not_take_is_not_delivered(endpoint: str) -> None:
+    aws = AwsSettings(region=REGION, endpoint_url=f"{endpoint}/////", max_attempts=1)
+    sink = opened({"kind": "sns", "topic_arn": f"arn:aws:sns:{REGION}:{ACCOUNT}:t"}, aws)
+    assert sink.send_digest is not None
+    with stub("sns", aws) as stubber:
+        stubber.add_response("publish_batch", {"Successful": [], "Failed": []})
+        with pytest.raises(DeliveryError) as caught:
+            sink.send_digest(digest_of([message(1)]), NOW)
+    assert caught.value.retry
+
+
 def test_a_fifo_topic_can_drop_repeats(aws: AwsSettings) -> None:
     arn = client("sns", aws).create_topic(Name=f"t-{uuid.uuid4()}.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
     sent: list[dict[str, Any]] = []

@@ -88,6 +88,18 @@ def test_a_url_from_a_variable_is_checked_when_it_is_used(monkeypatch: pytest.Mo
     assert SECRET not in str(caught.value)
 
 
+def test_a_secret_that_no_header_can_hold_is_not_told(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    for secret in (f"{SECRET}\r\nX-Evil: 1", f"{SECRET}\u20ac"):
+        monkeypatch.setenv("KT_KEY", secret)
+        sink = opened({"kind": "bulk", "url": web.url, "index": "alerts", "api_key_env": "KT_KEY"})
+        with pytest.raises(DeliveryError, match="a character that HTTP does not allow") as caught:
+            sink.send([message()], NOW)
+        assert SECRET not in "".join(traceback.format_exception(caught.value)) + log.text
+    assert web.requests == []
+
+
 @pytest.fixture
 def secure(certificate: Certificate) -> Iterator[WebServer]:
     server = WebServer(certificate.context())

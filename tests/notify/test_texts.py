@@ -63,6 +63,7 @@ def test_a_test_says_that_it_is_one() -> None:
 def test_an_alert_that_says_nothing_is_told_all_the_same() -> None:
     text = text_of(Message("m", {"kibana.alert.uuid": "x; rm -rf /", "event": 5, "kibana.alert.rule.threat": "x"}))
     assert text.subject == "alert"
+    assert text.summary, "chats refuse an empty text"
     assert text.commands == (), "nothing to paste into a shell"
 
 

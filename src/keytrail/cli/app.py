@@ -16,13 +16,19 @@ from keytrail.cli.commands import (
     alerts,
     config,
     events,
+    exceptions,
+    health,
     investigate,
     lake,
+    notify,
     policy,
     query,
+    rule_runs,
     rules,
+    rules_admin,
     scan,
     simulate,
+    value_lists,
     watch,
 )
 from keytrail.cli.running import DEBUG, Commands
@@ -76,6 +82,7 @@ app.command("query", short_help="Print the events that match a KQL query.")(quer
 app.command("ecs", short_help="Print every event as an ECS document.")(query.ecs)
 app.command("watch", short_help="Keep up with a trail: detect, investigate, tell.")(watch.watch)
 app.command("events", short_help="Print the events in the lake that match a KQL query.")(events.events)
+app.command("health", short_help="Say whether the service is well.", epilog=exits.health_table())(health.health)
 app.command("simulate", short_help="Write an example archive with an attack in it.")(simulate.simulate)
 
 alerts_app = typer.Typer(
@@ -93,6 +100,10 @@ alerts_app.command("snooze", short_help="Let alerts rest for a time.")(alerts.sn
 alerts_app.command("history", short_help="Show what was done to an alert.")(alerts.history)
 app.add_typer(alerts_app, name="alerts")
 
+notify_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Try out the sinks that tell people.")
+notify_app.command("test", short_help="Send a test message to sinks.")(notify.send_test)
+app.add_typer(notify_app, name="notify")
+
 lake_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Import records into the lake, export, check and merge them."
 )
@@ -102,10 +113,38 @@ lake_app.command("verify", short_help="Check every segment of the lake.")(lake.v
 lake_app.command("compact", short_help="Merge small segments now.")(lake.compact)
 app.add_typer(lake_app, name="lake")
 
+exceptions_app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Say which events are to raise no alerts."
+)
+exceptions_app.command("list", short_help="List exceptions.")(exceptions.list_exceptions)
+exceptions_app.command("show", short_help="Show one exception.")(exceptions.show)
+exceptions_app.command("add", short_help="Add an exception to a rule or a list.")(exceptions.add)
+exceptions_app.command("edit", short_help="Change an exception.")(exceptions.edit)
+exceptions_app.command("remove", short_help="Remove exceptions, or a list.")(exceptions.remove)
+exceptions_app.command("expire", short_help="Let exceptions count no more.")(exceptions.expire)
+exceptions_app.command("test", short_help="Print the alerts that one would have kept.")(exceptions.try_on)
+exceptions_app.command("import", short_help="Take over exceptions from a file.")(exceptions.import_file)
+exceptions_app.command("export", short_help="Write exceptions to a file.")(exceptions.export)
+values_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Keep lists of values for exceptions.")
+values_app.command("list", short_help="List the value lists.")(value_lists.list_value_lists)
+values_app.command("show", short_help="Print the values of a list.")(value_lists.show)
+values_app.command("import", short_help="Make a value list of a file.")(value_lists.import_file)
+values_app.command("remove", short_help="Remove a value list.")(value_lists.remove)
+exceptions_app.add_typer(values_app, name="value-lists")
+app.add_typer(exceptions_app, name="exceptions")
+
 rules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show and check detection rules.")
 rules_app.command("list", short_help="List the rules and whether they run.")(rules.list_rules)
 rules_app.command("show", short_help="Show one rule in full.")(rules.show)
 rules_app.command("validate", short_help="Check rule files.")(rules.validate)
+rules_app.command("enable", short_help="Enable rules of the service.")(rules_admin.enable)
+rules_app.command("disable", short_help="Disable rules of the service.")(rules_admin.disable)
+rules_app.command("snooze", short_help="Tell nobody of a rule's alerts for a time.")(rules_admin.snooze)
+rules_app.command("import", short_help="Take over rules and exceptions from a file.")(rules_admin.import_file)
+rules_app.command("export", short_help="Write rules and exceptions to a file.")(rules_admin.export)
+rules_app.command("log", short_help="Show what rules did, and what they covered.")(rules_admin.log)
+rules_app.command("preview", short_help="Count the alerts a rule would have made.")(rule_runs.preview)
+rules_app.command("run", short_help="Run rules over what is in the lake already.")(rule_runs.run)
 app.add_typer(rules_app, name="rules")
 
 policy_app = typer.Typer(
@@ -117,9 +156,7 @@ policy_app = typer.Typer(
 policy_app.command("diff", short_help="Prove what a change grants, with an example request.")(policy.diff)
 policy_app.command("explain", short_help="Show who can do what by a policy.")(policy.explain)
 policy_app.command("lint", short_help="Check a policy for what is odd about it.")(policy.lint)
-policy_app.command("watch", short_help="Keep up with a trail: detect, investigate, tell.")(watch.watch)
-app.command("events", short_help="Print the events in the lake that match a KQL query.")(events.events)
-app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
+policy_app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
 app.add_typer(policy_app, name="policy")
 
 accounts_app = typer.Typer(
@@ -136,6 +173,7 @@ config_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Writ
 config_app.command("init", short_help="Write a settings file that explains every setting.")(config.init)
 config_app.command("check", short_help="Check a settings file.")(config.check)
 config_app.command("show", short_help="Show every setting and where its value comes from.")(config.show)
+config_app.command("iam-policy", short_help="Print the least IAM policy that the settings need.")(config.iam_policy)
 app.add_typer(config_app, name="config")
 
 

@@ -1,13 +1,11 @@
 """Telling people: messages about alerts, and the sinks that deliver them.
 
-A message is routed (`routes`), paced (`pace`, `digest_of`) and sent; a DeliveryError tells exactly what failed, and
-`pause_seconds` when it is tried again.
+A message is routed (`routes`), paced (`pace`, `digest_of`) and sent; what failed of it a DeliveryError tells exactly.
 """
 
 from keytrail.notify.digests import digest_of, pace
 from keytrail.notify.model import DeliveryError, Digest, Message, Reason, Sink
 from keytrail.notify.registry import SINKS, open_sinks, test_message
-from keytrail.notify.retries import pause_seconds
 from keytrail.notify.routing import Route, routes
 
 __all__ = [
@@ -21,7 +19,6 @@ __all__ = [
     "digest_of",
     "open_sinks",
     "pace",
-    "pause_seconds",
     "routes",
     "test_message",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from keytrail.fields import INVESTIGATION
 from keytrail.notify.facts import facts_of
 from keytrail.notify.model import Digest, Json, Message
-from keytrail.notify.reading import INVESTIGATION, investigation_of
+from keytrail.notify.reading import investigation_of
 from keytrail.notify.words import digest_text, text_of
 from keytrail.text import for_json, shorten
 

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from keytrail.fields import value_at
 from keytrail.names import short_identity, short_resource
 from keytrail.notify.model import Message, Reason
-from keytrail.notify.reading import Json, inner, investigation_of, moment, objects, text, text_at, value_at
-
-VERDICTS = {"malicious": "malicious", "review": "review", "expected": "expected", "no_effect": "no effect"}
-"""The verdicts of investigations as people read them, gravest first."""
+from keytrail.notify.reading import Json, inner, investigation_of, moment, objects, text, text_at
 
 SEVERITIES = ("critical", "high", "medium", "low")
 """Gravest first."""

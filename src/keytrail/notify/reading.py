@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from keytrail.fields import INVESTIGATION, value_at
+
 Json = Mapping[str, object]
 
-INVESTIGATION = "keytrail.investigation"
 NOTHING: Json = {}
 
 
@@ -33,23 +34,6 @@ def objects(value: object) -> tuple[Json, ...]:
     """The objects of a list; an object alone is a list of one."""
     items = value if isinstance(value, (list, tuple)) else (value,)
     return tuple(one for one in items if isinstance(one, Mapping))
-
-
-def value_at(data: Json, name: str) -> object:
-    """The value of a field whose name is dotted, nested or both, None when missing.
-
-    >>> value_at({"event": {"action": "PutKeyPolicy"}}, "event.action"), value_at({"a.b": 1}, "a.b")
-    ('PutKeyPolicy', 1)
-    """
-    if name in data:
-        return data[name]
-    end = name.find(".")
-    while end > 0:
-        found = value_at(inner(data.get(name[:end])), name[end + 1 :])
-        if found is not None:
-            return found
-        end = name.find(".", end + 1)
-    return None
 
 
 def text_at(data: Json, name: str) -> str:

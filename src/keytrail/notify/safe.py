@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable
 from keytrail.text import for_terminal, shorten
 
 # Clients make links of what looks like one; the brackets are how security people write addresses not to be followed.
-_SCHEME = re.compile(
-    r"(?<=[A-Za-z0-9+.-]):(?=[/\\]{2})|(?<=mailto):|(?<=javascript):|(?<=data):|(?<=tel):", re.IGNORECASE
-)
+_SCHEME = re.compile(r":(?=[/\\]{2})|(?<=mailto):|(?<=javascript):|(?<=data):|(?<=tel):", re.IGNORECASE)
 _HOST = re.compile(r"(?<=[A-Za-z0-9-])\.(?=[A-Za-z]{2,24}(?:[/?#]|:\d))|(?<=\bwww)\.", re.IGNORECASE)
 
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})

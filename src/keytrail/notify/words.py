@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from keytrail.notify.facts import VERDICTS, Facts, facts_of
+from keytrail.notify.facts import Facts, facts_of
 from keytrail.notify.model import Counts, Digest, Message
 from keytrail.notify.safe import inert
+from keytrail.phrases import VERDICTS, count
 from keytrail.text import shorten
 
 MOST_SUBJECT = 150
@@ -86,8 +87,8 @@ def digest_text(digest: Digest) -> Text:
     gravest = [facts_of(message) for message in digest.gravest]
     worst = f", gravest: {subject(gravest[0])}" if gravest else ""
     return Text(
-        subject=inert(f"{digest.total} alerts{worst}", MOST_SUBJECT),
-        summary=f"{digest.total} alerts came in a short time; they are told in one message.",
+        subject=inert(f"{count(digest.total, 'alert')}{worst}", MOST_SUBJECT),
+        summary=f"{count(digest.total, 'alert')} in a short time, told in one message.",
         lines=tuple((label, _counted(counts)) for label, counts in lines if counts),
         more=tuple(inert(f"{subject(one)} {one.alert_id}", _MOST_VALUE) for one in gravest),
         commands=("keytrail alerts list",),
@@ -109,7 +110,7 @@ def _summary(facts: Facts) -> str:
     if facts.reason == "test":
         return "This is a test of keytrail: nothing has happened, and alerts will come like this."
     raised = f"The verdict was raised to {verdict_words(facts.verdict)}. " if facts.reason == "raised" else ""
-    return raised + " ".join(facts.summary.split())
+    return raised + (" ".join(facts.summary.split()) or "The alert says no more.")
 
 
 def _commands(facts: Facts) -> tuple[str, ...]:
@@ -127,8 +128,8 @@ def _counted(counts: Counts) -> str:
     '3 malicious, 1 review'
     """
     shown: list[str] = []
-    for name, count in counts:
-        part = f"{count} {inert(name, 80)}"
+    for name, number in counts:
+        part = f"{number} {inert(name, 80)}"
         if sum(map(len, shown)) + len(part) > _MOST_VALUE - 40:
             shown.append(f"and {len(counts) - len(shown)} more")
             break

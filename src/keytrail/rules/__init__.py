@@ -1,5 +1,6 @@
 """Rules and their exceptions: the objects, the file formats they come in, and the pack that is built in."""
 
+from keytrail.rules.documents import rule_from_dict
 from keytrail.rules.exceptions import (
     Entry,
     ExceptionItem,
@@ -11,7 +12,9 @@ from keytrail.rules.exceptions import (
     MatchEntry,
     NestedEntry,
     WildcardEntry,
+    entry_dict,
     items_for,
+    reference_key,
     references,
 )
 from keytrail.rules.exceptions_build import item_from_dict, list_from_dict
@@ -39,11 +42,14 @@ __all__ = [
     "TextPlace",
     "WildcardEntry",
     "builtin",
+    "entry_dict",
     "export_ndjson",
     "item_from_dict",
     "items_for",
     "list_from_dict",
     "load",
     "merge",
+    "reference_key",
     "references",
+    "rule_from_dict",
 ]

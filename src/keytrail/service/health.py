@@ -131,7 +131,7 @@ def _service(status: Status | None, holder: Holder | None, now: datetime) -> Ite
         yield Finding(
             "error",
             "service",
-            f"the service is not running: {holder.name} ended at {_time(holder.heard_at)}",
+            f"no service is running: {holder.name} was the last at work, until about {_time(holder.heard_at)}",
             "Start it: keytrail watch. It goes on where it was.",
         )
     elif holder.silent(now):
@@ -173,7 +173,7 @@ def _feed(feed: FeedLine, bounds: Bounds, now: datetime) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "set aside",
-            f"{feed.label}: {count(feed.set_aside, 'object or message')} set aside, not tried again",
+            f"{feed.label}: {count(feed.set_aside, 'delivery')} set aside, not tried again",
             next((note for note in reversed(feed.notes) if note.startswith("set aside")), "The log says which and why.")
             + "\nWhat was mended is taken in by `keytrail lake import --detect`.",
         )

@@ -158,11 +158,11 @@ def _sinks(connection: Connection, recent: datetime) -> Iterator[SinkProgress]:
         yield SinkProgress(name, waiting, oldest.get(name), refused.get(name, 0), message)
 
 
-def _by_sink[T](connection: Connection, value: sa.ColumnElement[T], where: sa.ColumnElement[bool]) -> Mapping[str, T]:
-    return {
-        name: found
-        for name, found in connection.execute(sa.select(outbox.c.sink, value).where(where).group_by(outbox.c.sink))
-    }
+def _by_sink(
+    connection: Connection, value: sa.ColumnElement[_Value], where: sa.ColumnElement[bool]
+) -> Mapping[str, _Value]:
+    query = sa.select(outbox.c.sink, value).where(where).group_by(outbox.c.sink)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _rooms(home: Installation) -> Iterator[Room]:

@@ -7,11 +7,12 @@ import sys
 import threading
 import traceback
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import TextIO
 
 from keytrail.text import for_json, for_terminal, shorten
 
-Form = Literal["json", "text"]
+FORMS = ("json", "text")
+"""The forms that `set_up` takes: for machines, and for people."""
 
 LEVELS = ("debug", "info", "warning", "error")
 """The levels that `set_up` takes, from talkative to silent."""
@@ -19,12 +20,12 @@ LEVELS = ("debug", "info", "warning", "error")
 # A record of a trail may be megabytes long, and stand in an error.
 _MOST_CHARACTERS = 4_096
 _MOST_DEPTH = 4
-# Of these even warnings tell URLs, whose path or query may be a secret.
-_SILENT = ("urllib3", "botocore.vendored")
+# Its warnings tell URLs, whose path or query may be a secret.
+_SILENT = "urllib3"
 
 
-def set_up(form: Form, level: str, stream: TextIO | None = None) -> None:
-    """Write what is logged to `stream` (stderr): ours from `level` of LEVELS on, that of libraries from warnings on.
+def set_up(form: str, level: str, stream: TextIO | None = None) -> None:
+    """Write what is logged to `stream` (stderr) in one of FORMS: ours from a level of LEVELS on, warnings of libraries.
 
     Our code hands over values as `extra={"fields": {...}}`. Called again, it takes the place of what was before.
     """
@@ -32,8 +33,7 @@ def set_up(form: Form, level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("keytrail").setLevel(level.upper())
-    for name in _SILENT:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger(_SILENT).setLevel(logging.ERROR)
     logging.captureWarnings(True)
     threading.excepthook = _thread_ended
 

@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from keytrail.settings.base import GIB, KIB, MIB, OnePath, Paths, Section, Severity
+from keytrail.settings.feeds import FeedsSettings
 from keytrail.settings.notify import NotifySettings
 from keytrail.settings.watch import LakeSettings, StateSettings, WatchSettings
 
@@ -163,6 +164,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     lake: LakeSettings = LakeSettings()
     watch: WatchSettings = WatchSettings()
+    feeds: FeedsSettings = FeedsSettings()
 
     # Where each value that is not a default came from, by its dotted name.
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -12,7 +12,7 @@ from keytrail.aws import client
 from keytrail.errors import SourceError, UsageError
 from keytrail.sources import SourceSettings
 from keytrail.sources.feeds import Delivery, Feed, FeedSettings, iam_needs, open_feed
-from tests.servers.proxy import Answer, Proxy, cut, edited, error, stale
+from tests.servers.proxy import Answer, Proxy, Request, cut, edited, error, stale
 from tests.sources.feeds.conftest import Open
 from tests.sources.feeds.ledger import HandClock, MemoryLedger
 
@@ -42,6 +42,7 @@ def test_objects_are_read_and_come_once(
 ) -> None:
     fill([log("2026/03/10", 1), log("2026/03/09")])
     feed = opened(f"s3://{bucket}")
+    assert feed.status().waiting == 1
     deliveries = feed.receive(0)
     assert sorted(ledger.commit(feed, deliveries)) == [log("2026/03/09").encode(), log("2026/03/10", 1).encode()]
     clock.pass_by(60)
@@ -51,7 +52,7 @@ def test_objects_are_read_and_come_once(
     assert drain(feed, ledger) == []
     clock.pass_by(60)
     assert drain(feed, ledger) == [log("2026/03/10", 0)]
-    assert feed.status().problem is None
+    assert (feed.status().problem, feed.status().waiting) == (None, 0)
 
 
 def test_an_object_is_known_by_bucket_key_and_etag(
@@ -343,19 +344,22 @@ def test_a_damaged_object_is_set_aside_after_some_tries(
 
 
 def test_a_hostile_listing_does_no_harm(
-    opened: Open, ledger: MemoryLedger, bucket: str, fill: Fill, proxy: Proxy
+    opened: Open, ledger: MemoryLedger, clock: HandClock, bucket: str, fill: Fill, proxy: Proxy
 ) -> None:
     fill([log("2026/03/10")])
 
-    def fault(request: object, ask: Callable[[], Answer]) -> Answer:
+    def fault(request: Request, ask: Callable[[], Answer]) -> Answer:
         real = ask()
         return replace(real, body=real.body.replace(b"abcdefghijklmnop", b"%00%1b%5b2J%E2%80%AE"))
 
     proxy.plan("ListObjectsV2", fault, times=20)
     feed = opened(f"s3://{bucket}")
     (delivery,) = feed.receive(0)
+    assert delivery.name.endswith("_\0\x1b[2J\u202e.json.gz")
     assert ledger.try_to_commit(feed, [delivery]) == []
-    assert feed.status().problem is not None or feed.status().set_aside == 0
+    proxy.clear()
+    clock.pass_by(60)
+    assert log("2026/03/10") in drain(feed, ledger)
 
 
 def test_names_and_needs() -> None:

@@ -27,11 +27,10 @@ LIMITS = Limits(DuckLimits(memory_bytes=64 * 1024**2, threads=1), threads=1)
 
 @dataclass
 class MemoryCatalog:
-    """What is committed. `changes` are made, one by one, before it is read again: what happens meanwhile."""
+    """What is committed."""
 
     committed: list[Segment] = field(default_factory=list)
     next: int = 0
-    changes: list[Callable[[], None]] = field(default_factory=list)
 
     def segments(self) -> Sequence[Segment]:
         return tuple(self.committed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -90,3 +91,37 @@ def show(
             write_csv(rows, ("name", "value", "origin", "description"), out)
         else:
             (write_json if form is Format.JSON else write_ndjson)(map(for_json, rows), out)
+
+
+def iam_policy(
+    role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARN",
+            help="The policy of this role that the settings name, instead of that of what keytrail is started with.",
+            show_default=False,
+        ),
+    ] = None,
+    config: options.Config = None,
+) -> None:
+    """Print the least IAM policy that these settings need: for the sources of [watch] and the sinks of [notify].
+
+    AWS is not asked. What a policy cannot say of itself, such as KMS keys, is told on stderr.
+
+    \b
+    Examples:
+      keytrail config iam-policy > policy.json
+      keytrail config iam-policy --role arn:aws:iam::111122223333:role/lookup
+    """
+    from keytrail.service.iam_policy import iam_policies, policy_for
+    from keytrail.service.watch.start import feed_settings
+
+    settings = options.settings(config, {})
+    found = policy_for(iam_policies(settings, feed_settings(settings)), role or "")
+    if found.document is not None:
+        with open_output(None) as out:
+            out.write(json.dumps(found.document, indent=2) + "\n")
+    else:
+        messages.note("no source of [watch] and no sink needs AWS")
+    for text in found.notes:
+        messages.note(text)

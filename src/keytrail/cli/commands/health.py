@@ -76,10 +76,11 @@ def _lines(found: Health, *, colour: bool) -> Iterator[str]:
         yield f"{label} {for_terminal(one.what)}"
         yield from (f"  {for_terminal(line)}" for line in one.advice.splitlines())
     waiting = sum(one.waiting for one in seen.sinks)
+    slowest = max((one.behind for one in seen.rules), default=0)
     feeds = seen.status.feeds if seen.status is not None else ()
     facts = [
         count(len(feeds), "feed"),
-        f"{count(len(seen.rules), 'rule')}, at most {count(max((one.behind for one in seen.rules), default=0), 'record')} behind",
+        f"{count(len(seen.rules), 'rule')}, the slowest {count(slowest, 'record')} behind",
         f"{count(waiting, 'message')} waiting",
         f"{count(seen.records, 'record')} in {count(seen.segments, 'segment')}, {size(seen.stored_bytes)}",
         *(f"{size(one.free_bytes)} free for {one.folder}" for one in seen.rooms if one.free_bytes is not None),

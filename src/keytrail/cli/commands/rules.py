@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,14 @@ from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode
 from keytrail.cli.output import Format, choose_format, open_output, write_csv, write_json, write_ndjson, write_table
 from keytrail.cli.table import Column
-from keytrail.errors import UsageError
+from keytrail.errors import StoreError, UsageError
 from keytrail.phrases import count
 from keytrail.text import for_json, for_terminal
 
 if TYPE_CHECKING:
-    from keytrail.rules import Rule
+    from keytrail.rules import Rule, RuleSet
+    from keytrail.service.rule_admin import RuleStanding
+    from keytrail.settings import Settings
 
 TABLE = (
     Column("severity", "SEVERITY", rigid=True, styled=True),
@@ -29,6 +32,11 @@ TABLE = (
     Column("state", "STATE"),
 )
 COLUMNS = ("severity", "risk_score", "name", "rule_id", "type", "origin", "state")
+# Where there is a state of the service.
+STANDING_TABLE = (*TABLE, Column("ran", "LAST RUN (UTC)", rigid=True), Column("behind", "BEHIND", rigid=True))
+STANDING_COLUMNS = (
+    *COLUMNS, "status", "message", "last_run", "behind", "failures", "decided_by", "decided_at", "snoozed_until",
+)  # fmt: skip
 
 
 class ShowFormat(StrEnum):
@@ -49,25 +57,32 @@ def list_rules(
 ) -> None:
     """List the rules, those that cannot run included, with the reason.
 
+    Where `keytrail watch` keeps a state, its rules are listed, imported ones among them, with how far each is.
+
     \b
     Examples:
       keytrail rules list
       keytrail rules list --rules ./my-rules --no-builtin --format json | jq '.[].name'
     """
-    from keytrail.service.rules import load_rules
-
-    options.settings(config, {"output.color": color})
+    settings = options.settings(config, {"output.color": color})
     form = choose_format(output_format, output, Format)
-    found = load_rules(tuple(rules or ()), builtin=not no_builtin)
-    rows = [_facts(rule) for rule in sorted(found.rules, key=lambda rule: rule.name.casefold())]
+    found, known = _all(settings, rules, builtin=not no_builtin)
+    ordered = sorted(found.rules, key=lambda rule: rule.name.casefold())
+    if known is None:
+        table: Sequence[Column] = TABLE
+        columns: Sequence[str] = COLUMNS
+        rows = [_facts(rule) for rule in ordered]
+    else:
+        table, columns = STANDING_TABLE, STANDING_COLUMNS
+        rows = [_standing_facts(known[rule.rule_id], now=datetime.now(UTC)) for rule in ordered]
     with open_output(output, force=force) as out:
         if form is Format.TABLE:
-            write_table(rows, TABLE, out, colour=wanted(out))
+            write_table(rows, table, out, colour=wanted(out))
         elif form is Format.CSV:
-            write_csv(rows, COLUMNS, out)
+            write_csv(rows, columns, out)
         else:
             (write_json if form is Format.JSON else write_ndjson)(
-                (for_json({column: row[column] for column in COLUMNS}) for row in rows), out
+                (for_json({column: row[column] for column in columns}) for row in rows), out
             )
     _tell(found.errors, found.notes)
     if found.errors:
@@ -140,6 +155,58 @@ def validate(
         raise typer.Exit(ExitCode.USAGE)
     if not found.rules:
         raise UsageError("no rules found", advice="rule files end in .toml or .ndjson")
+
+
+def _all(
+    settings: Settings, paths: Sequence[str] | None, *, builtin: bool
+) -> tuple[RuleSet, Mapping[str, RuleStanding] | None]:
+    """The rules, and where each is, by id: None where there is no state of the service."""
+    from keytrail.service.rules import load_rules
+
+    if not settings.state.url and not settings.lake.folder.is_dir():
+        return load_rules(tuple(paths or ()), builtin=builtin), None
+    from keytrail.service.installation import installation
+    from keytrail.service.rule_admin import all_rules, standings
+
+    try:
+        with installation(settings) as here, here.database.read() as connection:
+            named = None if paths is None else tuple(paths)
+            found = all_rules(settings, connection, paths=named, builtin=builtin and settings.watch.builtin)
+            listed = standings(connection, found.rules, here.catalog.head())
+    except StoreError as error:
+        messages.warning(f"{error.what}: the rules of files are listed, and nothing is known of their runs")
+        return load_rules(tuple(paths or ()), builtin=builtin), None
+    return found, {one.rule.rule_id: one for one in listed}
+
+
+def _standing_facts(standing: RuleStanding, *, now: datetime) -> dict[str, str]:
+    rule, state, choice, decided = standing.rule, standing.state, standing.choice, standing.decided
+    facts = _facts(rule)
+    words = facts["state"]
+    if state is not None and rule.enabled and rule.supported:
+        words = "has not run" if state.status == "new" else words
+        words = f"{state.status}: {state.message}" if state.status in ("failed", "warning") else words
+    elif not rule.enabled and decided is not None and choice.enabled is False:
+        words = f"disabled by {decided.who}"
+    if choice.snoozed_until is not None and choice.snoozed_until > now:
+        words += f", snoozed until {_clock(choice.snoozed_until)}"
+    ran = None if state is None else state.last_run
+    return facts | {
+        "state": words,
+        "status": "" if state is None else state.status,
+        "message": "" if state is None else state.message,
+        "last_run": "" if ran is None else ran.isoformat(),
+        "ran": "" if ran is None else _clock(ran),
+        "behind": "" if state is None else str(standing.behind),
+        "failures": "" if state is None else str(state.failures),
+        "decided_by": "" if decided is None else decided.who,
+        "decided_at": "" if decided is None else decided.at.isoformat(),
+        "snoozed_until": "" if choice.snoozed_until is None else choice.snoozed_until.isoformat(),
+    }
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _facts(rule: Rule) -> dict[str, str]:

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from keytrail.fields import INVESTIGATION
 from keytrail.notify.batches import Prepared, reveal, send_in_batches
 from keytrail.notify.cloud import refused
 from keytrail.notify.documents import document_of, json_bytes, shrunk
 from keytrail.notify.facts import facts_of
 from keytrail.notify.model import DeliveryError, Message
-from keytrail.notify.reading import INVESTIGATION, Json, inner, investigation_of, objects, text
+from keytrail.notify.reading import Json, inner, investigation_of, objects, text
 from keytrail.notify.sinks.base import Means, WebSink
 from keytrail.settings.notify import BulkSettings
 

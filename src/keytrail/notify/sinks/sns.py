@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -59,8 +58,8 @@ class SnsSink:
     def _send_digest(self, digest: Digest, now: datetime) -> None:
         body = _structured(digest_text(digest), digest_envelope(digest))
         entry = self._entry(digest.id, digest.id, digest_text(digest).subject, body, {"reason": "digest"})
-        with self._delivering():
-            self._client().publish_batch(TopicArn=self._settings.topic_arn, PublishBatchRequestEntries=[entry])
+        if failed := self._call([entry]):
+            raise failed[entry["Id"]]
 
     def _prepared(self, message: Message) -> Prepared[PublishBatchRequestEntryTypeDef]:
         facts, text = facts_of(message), text_of(message)
@@ -101,26 +100,22 @@ class SnsSink:
 
     def _publish(self, batch: Sequence[Prepared[PublishBatchRequestEntryTypeDef]]) -> Mapping[str, DeliveryError]:
         entries = {one.entry["Id"]: one for one in batch}  # a message that is there twice is told once
-        with self._delivering():
-            answer = self._client().publish_batch(
-                TopicArn=self._settings.topic_arn, PublishBatchRequestEntries=[one.entry for one in entries.values()]
-            )
+        failed = self._call([one.entry for one in entries.values()])
+        return {one.message.id: failed[id] for id, one in entries.items() if id in failed}
+
+    def _call(self, entries: Sequence[PublishBatchRequestEntryTypeDef]) -> Mapping[str, DeliveryError]:
+        """What SNS did not take, by the id of the entry; what it does not mention may be lost."""
+        topic = self._settings.topic_arn
+        with delivering(action="sns:Publish", resource=topic):
+            sns: SNSClient = client("sns", self._aws, topic.split(":")[3])
+            answer = sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
         taken = {one["Id"] for one in answer.get("Successful", ())}
         failed = {
-            one["Id"]: refused(
-                self.name, one["Code"], one.get("Message", ""), retry=None if one["SenderFault"] else True
-            )
+            one["Id"]: refused(self.name, one["Code"], one.get("Message", ""), retry=not one["SenderFault"] or None)
             for one in answer.get("Failed", ())
         }
         silent = DeliveryError("SNS says nothing of a message", retry=True, advice="It is tried again.")
-        return {one.message.id: failed.get(id, silent) for id, one in entries.items() if id not in taken}
-
-    def _client(self) -> SNSClient:
-        made: SNSClient = client("sns", self._aws, self._settings.topic_arn.split(":")[3])
-        return made
-
-    def _delivering(self) -> AbstractContextManager[None]:
-        return delivering(action="sns:Publish", resource=self._settings.topic_arn)
+        return {entry["Id"]: failed.get(entry["Id"], silent) for entry in entries if entry["Id"] not in taken}
 
 
 def _structured(text: Text, told: Json) -> str:

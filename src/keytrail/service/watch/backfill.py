@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from keytrail.cloudtrail import open_geo
 from keytrail.detect.budget import Counts
@@ -17,6 +18,8 @@ from keytrail.search import Examiner, Match, Options, Pattern, Result, dispatch
 from keytrail.service.exceptions import exceptions_for
 from keytrail.service.installation import Installation
 from keytrail.service.requests import Progress
+from keytrail.service.rule_admin import all_rules
+from keytrail.service.rules import load_rules
 from keytrail.service.running import read_limits
 from keytrail.service.watch.arriving import Arriving, Stretch
 from keytrail.service.watch.clock import Clock
@@ -53,6 +56,28 @@ class Span:
     def __post_init__(self) -> None:
         if self.since >= self.until:
             raise UsageError("the span ends before it begins", advice="--from is to be earlier than --to.")
+
+
+def rule_named(home: Installation, text: str) -> Rule:
+    """The rule of an id, or the one in a file. Raises UsageError for one that is not there, or cannot run."""
+    if Path(text).is_file():
+        found = load_rules((text,), builtin=False)
+        if found.errors:
+            raise found.errors[0]
+        if len(found.rules) != 1:
+            raise UsageError(f"{text} holds {len(found.rules)} rules", advice="Name a file with one rule, or an id.")
+        rule = found.rules[0]
+    else:
+        with home.database.read() as connection:
+            known = {one.rule_id: one for one in all_rules(home.settings, connection).rules}
+        if text not in known:
+            raise UsageError(
+                f"no rule has the id {text!r}", advice="keytrail rules list shows the rules with their ids."
+            )
+        rule = known[text]
+    if not rule.supported:
+        raise UsageError(f"rule {rule.rule_id} cannot run: {rule.unsupported_reason}")
+    return rule
 
 
 def run_over(
@@ -144,7 +169,8 @@ class _Remembered:
 
 def _decided(home: Installation, rule: Rule, now: datetime) -> tuple[Exceptions, Suppression | None]:
     with home.database.read() as connection:
-        items, lists = exceptions_for(connection, rule)
+        of_files = all_rules(home.settings, connection).exception_items
+        items, lists = exceptions_for(connection, rule, of_files)
     return compile_exceptions(items, lists, now=now), Suppression.of(rule)
 
 

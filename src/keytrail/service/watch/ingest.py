@@ -13,6 +13,7 @@ from keytrail.cloudtrail import ReadLimits
 from keytrail.errors import InputError, ObjectError, SourceError
 from keytrail.search import site_of
 from keytrail.service.installation import Installation
+from keytrail.service.watch.committing import committing
 from keytrail.service.watch.reading import Piece, Readers, Stored, pieces_of_stream
 from keytrail.sources.feeds.model import Delivery
 from keytrail.store.lake.dedup import DigestReader, new_rows
@@ -105,14 +106,16 @@ class Ingest:
             yield Commit(None, None, repeated, 0, 0, None, (), known=len(repeated))
         batch = _Batch()
         progress: dict[int, _Progress] = {}
-        for delivery, piece in self._pieces([one for one in deliveries if one.identity not in known], give_back):
+        for piece, delivered in self._pieces([one for one in deliveries if one.identity not in known], give_back):
             batch.tables.append(piece.table)
             batch.raw_bytes += piece.table["raw"].nbytes
-            so_far = progress.setdefault(id(delivery), _Progress())
-            so_far.records += len(piece.table)
-            so_far.errors += piece.errors
-            if piece.last:
-                batch.done.append((delivery, progress.pop(id(delivery))))
+            for part in piece.parts:
+                delivery = delivered[part.of]
+                so_far = progress.setdefault(id(delivery), _Progress())
+                so_far.records += part.records
+                so_far.errors += part.errors
+                if part.last:
+                    batch.done.append((delivery, progress.pop(id(delivery))))
             if batch.raw_bytes >= self._how.batch_bytes:
                 yield self._commit(batch)
                 batch = _Batch()
@@ -127,24 +130,27 @@ class Ingest:
 
     def _pieces(
         self, deliveries: Sequence[Delivery], give_back: Callable[[Delivery, InputError | SourceError], None]
-    ) -> Iterator[tuple[Delivery, Piece]]:
+    ) -> Iterator[tuple[Piece, Sequence[Delivery]]]:
+        """The records of deliveries, each piece with the deliveries that its parts number."""
         now = self._clock()
         small: list[Delivery] = []
         large: list[Delivery] = []
         for one in deliveries:
             (large if one.size is not None and one.size > _WHOLE_BYTES else small).append(one)
-        fetched: list[tuple[Delivery, Stored]] = []
+        came: list[Delivery] = []
+        stored: list[Stored] = []
         for delivery, data in _fetched(small):
             if isinstance(data, bytes):
-                fetched.append((delivery, Stored(delivery.name, data)))
+                came.append(delivery)
+                stored.append(Stored(delivery.name, data))
             else:
                 give_back(delivery, data)
-        for piece in self._readers.read([stored for _, stored in fetched], now):
-            yield fetched[piece.of][0], piece
+        for piece in self._readers.read(stored, now):
+            yield piece, came
         for delivery in large:
             try:
                 for piece in pieces_of_stream(delivery.read(), delivery.name, now, self._limits):
-                    yield delivery, piece
+                    yield piece, (delivery,)
             except (SourceError, ObjectError) as error:
                 give_back(delivery, error)
 
@@ -158,7 +164,7 @@ class Ingest:
         if table is not None and len(table):
             written = write_segment(home.files, now.date(), [table])
         done = tuple(delivery for delivery, _ in batch.done)
-        with home.database.write() as connection:
+        with committing(home, written) as connection:
             self._lease.check(connection)
             segment = None
             if written is not None:

@@ -128,6 +128,7 @@ class Investigating:
                     stage=stage,
                     verdict=revision.verdict,
                     told=told,
+                    as_of=found.as_of,
                     watched=watched,
                     failures=0,
                     message="",

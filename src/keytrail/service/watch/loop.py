@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from keytrail.cloudtrail import open_geo
 from keytrail.errors import InputError, KeytrailError, SourceError, StoreError
@@ -38,8 +39,12 @@ from keytrail.service.watch.telling import Posting, Telling
 from keytrail.service.watch.upkeep import Upkeep
 from keytrail.sources.feeds import Delivery, Feed
 from keytrail.store.lake.segment import sweep
+from keytrail.store.state.cases import due_cases, hasten
 from keytrail.store.state.catalog import dropped_before
 from keytrail.store.state.lease import Lease, LeaseLost, acquire
+
+if TYPE_CHECKING:
+    from keytrail.service.watch.investigating import Investigating
 
 _LOG = logging.getLogger("keytrail.watch")
 _UPKEEP_SECONDS = 10.0
@@ -119,7 +124,7 @@ class Service:
         named = {one.file.path for one in self.home.catalog.segments()}
         with self.home.database.read() as connection:
             named.update(dropped_before(connection, self.clock() + timedelta(days=36_500)))
-        gone = sweep(self.home.files, named, self.clock() + timedelta(days=1))
+        gone = sweep(self.home.files, named, datetime.max.replace(tzinfo=UTC))  # whatever the clock did meanwhile
         if gone:
             _LOG.info("removed unfinished segments", extra={"fields": {"files": len(gone)}})
 
@@ -204,28 +209,20 @@ class Investigations:
         self._lease = lease
         self._posting = posting
         self._clock = clock
-        self._made: object = None
+        self._made: Investigating | None = None
+
+    def hasten(self) -> None:
+        """Let what new records touched be due at once. Raises StoreError."""
+        with self._home.database.write() as connection:
+            self._lease.check(connection)
+            hasten(connection, self._clock())
 
     def round(self, metrics: Metrics) -> int:
-        from keytrail.store.state.cases import due_cases
-
+        """Make the investigations that are due; returns how many there were. Raises StoreError."""
         with self._home.database.read() as connection:
             if not due_cases(connection, self._clock(), 1):
                 return 0
-        from keytrail.service.knowledge import knowledge
-        from keytrail.service.watch.investigating import Investigating
-
-        if not isinstance(self._made, Investigating):
-            settings = self._home.settings
-            self._made = Investigating(
-                self._home,
-                self._lease,
-                lambda: lake_store(self._home, self._clock()),
-                lambda: knowledge(settings, trust(settings)),
-                self._posting.revision,
-                self._clock,
-            )
-        looked = self._made.look()
+        looked = self._room().look()
         for one in looked:
             metrics.looked(one)
             if one.error:
@@ -233,6 +230,22 @@ class Investigations:
                     "an investigation failed", extra={"fields": {"event": one.case.event_id, "error": one.error}}
                 )
         return len(looked)
+
+    def _room(self) -> Investigating:
+        if self._made is None:
+            from keytrail.service.knowledge import knowledge
+            from keytrail.service.watch.investigating import Investigating
+
+            home, settings = self._home, self._home.settings
+            self._made = Investigating(
+                home,
+                self._lease,
+                lambda: lake_store(home, self._clock()),
+                lambda: knowledge(settings, trust(settings)),
+                self._posting.revision,
+                self._clock,
+            )
+        return self._made
 
 
 def _warn(message: str, **fields: object) -> None:
@@ -362,7 +375,8 @@ def _threads(stop: Stop, *parts: tuple[str, Callable[[], bool], float], pauses: 
 
 
 def _settle_up(service: Service) -> None:
-    """Investigate and tell what is due now, to the end."""
+    """Investigate what is due, or was touched, and tell what is due, to the end."""
+    service.investigating.hasten()
     while service.investigate():
         pass
     while service.tell():

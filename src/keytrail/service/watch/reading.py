@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
 
 from keytrail.cloudtrail import ReadLimits
 from keytrail.errors import InputError, ObjectError, Place
-from keytrail.store.lake.columns import table_of
-from keytrail.store.lake.rows import read_rows
+from keytrail.store.lake.columns import table_of, table_of_all
+from keytrail.store.lake.rows import Rows, read_rows
+from keytrail.store.lake.schema import SCHEMA
 
 # More errors of one object say no more than these.
 _MOST_ERRORS = 100
@@ -36,17 +38,25 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Some records of the object number `of` as a table of the lake's schema; `last` when the object has no more.
+class Part:
+    """What a piece holds of the object number `of`: so many records; `last` when the object has no more.
 
     `errors` are what of it could not be read; `asides` counts what is no event.
     """
 
     of: int
+    records: int
+    errors: tuple[InputError, ...] = ()
+    asides: int = 0
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Records of one or more objects as a table of the lake's schema, in the order of the parts."""
+
     table: pa.Table
-    errors: tuple[InputError, ...]
-    asides: int
-    last: bool
+    parts: tuple[Part, ...]
 
 
 class Readers:
@@ -71,8 +81,13 @@ class Readers:
     def read(self, objects: Sequence[Stored], ingested: datetime) -> Iterator[Piece]:
         """The records of objects, in their order."""
         if self._pool is None:
-            for number, one in enumerate(objects):
-                yield from _pieces(number, one, ingested, self._limits)
+            for numbers in _handed(objects):
+                some = [objects[number] for number in numbers]
+                if len(some[0].data) >= _LARGE_BYTES:
+                    stream = (some[0].data,)
+                    yield from pieces_of_stream(stream, some[0].name, ingested, self._limits, of=numbers[0])
+                else:
+                    yield _numbered(_piece(some, ingested, self._limits), numbers)
             return
         under_way: deque[tuple[list[int], Future[bytes] | None]] = deque()
         for numbers in _handed(objects):
@@ -87,23 +102,20 @@ class Readers:
         self, numbers: list[int], future: Future[bytes] | None, objects: Sequence[Stored], ingested: datetime
     ) -> Iterator[Piece]:
         if future is None:
-            yield from _pieces(numbers[0], objects[numbers[0]], ingested, self._limits)
+            one = objects[numbers[0]]
+            yield from pieces_of_stream((one.data,), one.name, ingested, self._limits, of=numbers[0])
             return
         try:
-            found = _unpacked(future.result())
+            yield _numbered(_unpacked(future.result()), numbers)
         except BrokenProcessPool:
             self._pool = self._new()
             for number in numbers:
-                yield from self._alone(number, objects[number], ingested)
-            return
-        for piece in found:
-            yield Piece(numbers[piece.of], piece.table, piece.errors, piece.asides, piece.last)
+                yield self._alone(number, objects[number], ingested)
 
-    def _alone(self, number: int, one: Stored, ingested: datetime) -> Iterator[Piece]:
+    def _alone(self, number: int, one: Stored, ingested: datetime) -> Piece:
         """An object by itself, after a worker died with it or beside it."""
         try:
-            for piece in _unpacked(self._submit([one], ingested).result()):
-                yield Piece(number, piece.table, piece.errors, piece.asides, piece.last)
+            return _numbered(_unpacked(self._submit([one], ingested).result()), [number])
         except BrokenProcessPool:
             self._pool = self._new()
             error = ObjectError(
@@ -111,7 +123,7 @@ class Readers:
                 place=Place(one.name),
                 advice="Look for a message of the kernel about memory; `[watch] jobs = 1` reads in one process.",
             )
-            yield Piece(number, no_rows(), (error,), 0, last=True)
+            return Piece(SCHEMA.empty_table(), (Part(number, 0, (error,)),))
 
     def _submit(self, objects: Sequence[Stored], ingested: datetime) -> Future[bytes]:
         assert self._pool is not None
@@ -131,13 +143,6 @@ class Readers:
         return ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin)
 
 
-def no_rows() -> pa.Table:
-    """A table of the lake's schema without rows."""
-    from keytrail.store.lake.schema import SCHEMA
-
-    return SCHEMA.empty_table()
-
-
 def _handed(objects: Sequence[Stored]) -> Iterator[list[int]]:
     """The numbers of objects that are handed to a worker together; a large one stands alone."""
     held: list[int] = []
@@ -155,22 +160,37 @@ def _handed(objects: Sequence[Stored]) -> Iterator[list[int]]:
         yield held
 
 
-def pieces_of_stream(chunks: Iterable[bytes], name: str, ingested: datetime, limits: ReadLimits) -> Iterator[Piece]:
+def pieces_of_stream(
+    chunks: Iterable[bytes], name: str, ingested: datetime, limits: ReadLimits, of: int = 0
+) -> Iterator[Piece]:
     """The records of one object as its bytes come. Raises SourceError or ObjectError where reading the chunks does."""
     for rows in read_rows(chunks, name, limits):
-        yield Piece(0, table_of(rows, name, ingested), tuple(rows.errors[:_MOST_ERRORS]), rows.asides, last=False)
-    yield Piece(0, no_rows(), (), 0, last=True)
+        part = Part(of, len(rows.raws), tuple(rows.errors[:_MOST_ERRORS]), rows.asides, last=False)
+        yield Piece(table_of(rows, name, ingested), (part,))
+    yield Piece(SCHEMA.empty_table(), (Part(of, 0),))
 
 
-def _pieces(number: int, one: Stored, ingested: datetime, limits: ReadLimits) -> Iterator[Piece]:
-    try:
-        for rows in read_rows((one.data,), one.name, limits):
-            table = table_of(rows, one.name, ingested)
-            yield Piece(number, table, tuple(rows.errors[:_MOST_ERRORS]), rows.asides, last=False)
-    except InputError as error:
-        yield Piece(number, no_rows(), (error,), 0, last=True)
-    else:
-        yield Piece(number, no_rows(), (), 0, last=True)
+def _piece(objects: Sequence[Stored], ingested: datetime, limits: ReadLimits) -> Piece:
+    """Some small objects at once."""
+    found: list[tuple[Rows, str]] = []
+    parts: list[Part] = []
+    for number, one in enumerate(objects):
+        records, errors, asides = 0, list[InputError](), 0
+        try:
+            for rows in read_rows((one.data,), one.name, limits):
+                found.append((rows, one.name))
+                records += len(rows.raws)
+                errors += rows.errors
+                asides += rows.asides
+        except InputError as error:
+            errors.append(error)
+        parts.append(Part(number, records, tuple(errors[:_MOST_ERRORS]), asides))
+    return Piece(table_of_all(found, ingested), tuple(parts))
+
+
+def _numbered(piece: Piece, numbers: Sequence[int]) -> Piece:
+    """A worker counts what it was handed; here the objects have other numbers."""
+    return Piece(piece.table, tuple(replace(part, of=numbers[part.of]) for part in piece.parts))
 
 
 # -- in a worker ----------------------------------------------------------------------------------------------------
@@ -183,24 +203,8 @@ def _begin() -> None:
 
 
 def _work(objects: Sequence[Stored], ingested: datetime, limits: ReadLimits) -> bytes:
-    import pickle
-
-    made = (piece for number, one in enumerate(objects) for piece in _pieces(number, one, ingested, limits))
-    return pickle.dumps([(one.of, _packed(one.table), one.errors, one.asides, one.last) for one in _joined(made)])
-
-
-def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """An object's pieces as one."""
-    tables: list[pa.Table] = []
-    errors: tuple[InputError, ...] = ()
-    asides = 0
-    for piece in pieces:
-        tables.append(piece.table)
-        errors += piece.errors
-        asides += piece.asides
-        if piece.last:
-            yield Piece(piece.of, pa.concat_tables(tables), errors[:_MOST_ERRORS], asides, last=True)
-            tables, errors, asides = [], (), 0
+    piece = _piece(objects, ingested, limits)
+    return pickle.dumps((_packed(piece.table), piece.parts))
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -211,10 +215,6 @@ def _packed(table: pa.Table) -> bytes:
     return packed
 
 
-def _unpacked(data: bytes) -> list[Piece]:
-    import pickle
-
-    return [
-        Piece(of, pa.ipc.open_stream(packed).read_all() if packed else no_rows(), errors, asides, last)
-        for of, packed, errors, asides, last in pickle.loads(data)  # noqa: S301 - from a process that this one started
-    ]
+def _unpacked(data: bytes) -> Piece:
+    packed, parts = pickle.loads(data)  # noqa: S301 - from a process that this one started
+    return Piece(pa.ipc.open_stream(packed).read_all(), parts)

@@ -9,19 +9,20 @@ from datetime import datetime, timedelta
 from keytrail.detect.exceptions import compile_exceptions
 from keytrail.detect.suppression import Suppression
 from keytrail.errors import RuleError
+from keytrail.rules import ExceptionItem
 from keytrail.service.exceptions import exceptions_for
 from keytrail.service.installation import Installation
 from keytrail.service.rule_admin import all_rules
 from keytrail.service.watch.clock import Clock
 from keytrail.service.watch.runner import RunnableRule
 from keytrail.service.watch.schedule import reconcile
+from keytrail.store.state.alerts import latest_line
 from keytrail.store.state.lease import Lease
 from keytrail.store.state.rule_states import choices
-from keytrail.store.state.triage import last_change
 
 _LOG = logging.getLogger("keytrail.watch")
-# Items expire, and dates in them count from now.
-_COMPILE_AGAIN = timedelta(minutes=1)
+# Dates in exceptions may count from now.
+_COMPILE_AGAIN = timedelta(hours=1)
 
 
 class WatchedRules:
@@ -34,6 +35,8 @@ class WatchedRules:
         self._seen: object = None
         self._looked_at: datetime | None = None
         self._compiled_at: datetime | None = None
+        self._items: tuple[ExceptionItem, ...] = ()
+        self._expired: tuple[bool, ...] = ()
         self.errors: tuple[RuleError, ...] = ()
 
     def changed(self) -> Sequence[RunnableRule] | None:
@@ -48,10 +51,10 @@ class WatchedRules:
         self._looked_at = now
         seen = self._signature()
         fresh = self._compiled_at is not None and timedelta() <= now - self._compiled_at < _COMPILE_AGAIN
-        if seen == self._seen and fresh:
+        if seen == self._seen and fresh and self._expired == _expired(self._items, now):
             return None
         found = self._load(now)
-        self._seen, self._compiled_at = seen, now
+        self._seen, self._compiled_at, self._expired = seen, now, _expired(self._items, now)
         return found
 
     def _signature(self) -> object:
@@ -65,7 +68,7 @@ class WatchedRules:
                     continue
                 files.append((str(one), about.st_mtime_ns, about.st_size))
         with self._home.database.read() as connection:
-            return tuple(files), last_change(connection, ("rule", "exception", "value list"))
+            return tuple(files), latest_line(connection, ("rule", "exception", "value list"))
 
     def _load(self, now: datetime) -> list[RunnableRule]:
         home = self._home
@@ -77,6 +80,7 @@ class WatchedRules:
             if str(error) not in known:
                 _LOG.error("a rule cannot be used", extra={"fields": {"error": str(error)}})
         self.errors = loaded.errors
+        self._items = loaded.exception_items
         arrived = home.catalog.arrived()
         head = arrived[-1].segment.end if arrived else 0
         with home.database.write() as connection:
@@ -84,9 +88,13 @@ class WatchedRules:
             scheduled = reconcile(connection, loaded.rules, choices(connection), arrived, head, now)
             found = []
             for one in scheduled:
-                items, lists = exceptions_for(connection, one.rule)
+                items, lists = exceptions_for(connection, one.rule, loaded.exception_items)
                 found.append(RunnableRule(one, compile_exceptions(items, lists, now=now), Suppression.of(one.rule)))
         return found
+
+
+def _expired(items: Sequence[ExceptionItem], now: datetime) -> tuple[bool, ...]:
+    return tuple(one.expired(now) for one in items)
 
 
 __all__ = ["WatchedRules"]

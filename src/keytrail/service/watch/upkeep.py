@@ -10,6 +10,7 @@ from itertools import groupby
 from keytrail.errors import StoreError
 from keytrail.service.installation import Installation
 from keytrail.service.watch.clock import Clock
+from keytrail.service.watch.committing import committing
 from keytrail.store.lake.compact import Group, Sizes, expired, merge, plan
 from keytrail.store.lake.segment import remove
 from keytrail.store.state.catalog import (
@@ -51,13 +52,9 @@ class Upkeep:
         merged = 0
         for group in self._groups():
             file = merge(self._home.files, group)
-            try:
-                with self._home.database.write() as connection:
-                    self._lease.check(connection)
-                    replace_segments(connection, group, file, self._clock())
-            except BaseException:
-                remove(self._home.files, [file.path])
-                raise
+            with committing(self._home, file) as connection:
+                self._lease.check(connection)
+                replace_segments(connection, group, file, self._clock())
             merged += len(group) - 1
         return merged
 

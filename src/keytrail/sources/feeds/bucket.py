@@ -102,7 +102,8 @@ class BucketFeed:
             problem,
             since,
             lag,
-            None,
+            # A listing that is under way may find more; how much nobody knows.
+            int(self._complete is None or self._quick is not None or self._slow is not None),
             self._returned.set_aside,
             tuple(notes),
         )

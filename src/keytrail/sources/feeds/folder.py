@@ -90,6 +90,7 @@ class FolderFeed:
         self._polls = ""
         self._unseen: dict[str, str] = {}
         self._crowded = False
+        self._looked = False
 
     # -- the feed ------------------------------------------------------------------------------------------------------
 
@@ -134,9 +135,9 @@ class FolderFeed:
         notes = list(self._returned.notes)
         if self._polls:
             notes.append(f"new files are found by looking only: {self._polls}")
-        if self._unseen:
-            path, reason = next(iter(self._unseen.items()))
-            notes.append(f"{len(self._unseen)} folders cannot be looked into (the first: {path}: {reason})")
+        if unseen := tuple(self._unseen.items()):
+            path, reason = unseen[0]
+            notes.append(f"{len(unseen)} folders cannot be looked into (the first: {path}: {reason})")
         if self._crowded:
             notes.append(
                 f"more than {_WARM_FOLDERS} folders without a date: new files in the others are found every "
@@ -149,7 +150,7 @@ class FolderFeed:
             problem,
             since,
             lag,
-            len(self._waiting),
+            len(self._waiting) + int(self._full is not None or not self._looked),
             self._returned.set_aside,
             tuple(notes),
         )
@@ -194,7 +195,7 @@ class FolderFeed:
         if self._full is None:
             return False
         if next(self._full, self) is self:
-            self._full = None
+            self._full, self._looked = None, True
             self._next_full = self._clock.monotonic() + self._settings.folder_full_seconds
         return True
 

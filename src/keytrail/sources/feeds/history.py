@@ -139,7 +139,8 @@ class HistoryFeed:
             problem,
             since,
             lag,
-            None,
+            # Looks that are under way, or still to come before the present is reached.
+            sum(not stream.live for target in targets for stream in target.streams) if targets else None,
             self._returned.set_aside,
             tuple(notes),
         )

@@ -47,6 +47,8 @@ class LineFeed:
         if due := self._later.due():
             self._under_way.update(str(delivery.receipt) for delivery in due)
             return due
+        if self.finished():
+            return ()
         if self._ended or len(self._under_way) + len(self._later) >= _BLOCKS:
             self._clock.wait(self._closed, wait_seconds)
             return ()
@@ -101,7 +103,12 @@ class LineFeed:
 
     def _arrives(self, seconds: float) -> bool:
         """Whether there is something to read; waits a moment for it, so that `close` is seen."""
-        return bool(select.select([self._file], [], [], min(seconds, _SLICE_SECONDS))[0])
+        try:
+            return bool(select.select([self._file], [], [], min(seconds, _SLICE_SECONDS))[0])
+        except (OSError, ValueError):
+            if self._closed.is_set():
+                return False
+            raise
 
     def _read(self) -> bytes:
         """The whole lines that are there now."""

@@ -105,6 +105,8 @@ class QueueFeed:
             self._failed(error)
         else:
             self._trouble.worked()
+            if not taken and self._waiting is not None:
+                self._waiting = 0
         if self._messages:
             self._keeper.start()
         if not taken and not poll_seconds:

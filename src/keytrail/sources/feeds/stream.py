@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 MOST_SEEN = 200_000
 # Pages that may be under way at a time, of one stream.
 _PAGES = 20
+_PAGE_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class _Look:
     held: bytes = b""
     under_way: set[int] = field(default_factory=set)
     through: bool = False
+    failures: int = 0
 
 
 @dataclass(slots=True)
@@ -59,6 +61,11 @@ class Stream:
         """Whether no look is under way."""
         return self._look is None
 
+    @property
+    def live(self) -> bool:
+        """Whether all up to the present was handed out, and no look is under way."""
+        return self._look is None and self._full_at is not None
+
     def begin(self, now: datetime) -> None:
         """Start a look, if none is under way."""
         if self._look is not None:
@@ -81,14 +88,19 @@ class Stream:
         assert look is not None  # only what was asked for is answered
         pieces = [self._piece(look, look.held)] if data and look.held else []
         look.held = data or look.held
+        look.failures = 0
         look.token = token
         look.through = not token or (not look.full and not data)
         return pieces
 
     def failed(self) -> None:
-        """Ask for the stretch again, from its first page, and whole: what came already is left out as seen."""
-        if self._look is not None and not self._look.through:
-            self._look.token, self._look.full = "", True
+        """Ask for the page again. If that does not help its token may be stale: then for the stretch, from its first
+        page and whole; what came already is left out as seen."""
+        look = self._look
+        assert look is not None  # only what was asked for fails
+        look.failures += 1
+        if look.failures % _PAGE_TRIES == 0:
+            look.token, look.full = "", True
 
     def last(self) -> Piece | None:
         """The last page of a look, once the others are settled."""
@@ -109,12 +121,14 @@ class Stream:
         look = self._look
         if look is None or not look.through or look.under_way or look.held:
             return None
+        live = look.until >= look.began
         if look.full:
             self.complete = max(self.complete, self._end(look))
-            self._full_at = look.began
+            if live:
+                self._full_at = look.began
         self.reached = look.until
         self._look = None
-        return look.until >= look.began
+        return live
 
     def _piece(self, look: _Look, data: bytes, marks: dict[str, str] | None = None) -> Piece:
         self._numbers += 1

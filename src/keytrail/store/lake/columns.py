@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +15,31 @@ from keytrail.store.lake.members import NO_OUTCOME, Caller, Members, Values, mic
 from keytrail.store.lake.rows import Rows
 from keytrail.store.lake.schema import SCHEMA
 
+_TYPES = {field.name: field.type for field in SCHEMA}
+_WORDS = frozenset(name for name, kind in _TYPES.items() if pa.types.is_dictionary(kind))
+
 
 def table_of(rows: Rows, name: str, ingested: datetime) -> pa.Table:
     """The rows as a table in SCHEMA; `name` is that of their object, `ingested` (aware) when they arrived."""
-    columns = _of_members(rows.members)
-    for index, values in rows.odd.items():
-        for column, value in zip(Values._fields, values, strict=True):
-            columns[column][index] = value
+    return table_of_all([(rows, name)], ingested)
+
+
+def table_of_all(objects: Sequence[tuple[Rows, str]], ingested: datetime) -> pa.Table:
+    """The rows of several objects as one table, in their order: what a table costs is paid once for many small ones."""
+    members = [one for rows, _ in objects for one in rows.members]
+    columns = _of_members(members)
+    first = 0
+    for rows, _ in objects:
+        for index, values in rows.odd.items():
+            for column, value in zip(Values._fields, values, strict=True):
+                columns[column][first + index] = value
+        first += len(rows)
     arrays = {column: _array(column, columns[column]) for column in Values._fields}
-    size = len(rows.raws)
-    zeros = pa.array(np.zeros(size, np.int32))
-    arrays["ingested"] = pa.array(np.full(size, micros_of(ingested), np.int64)).cast(SCHEMA.field("ingested").type)
-    arrays["object"] = pa.DictionaryArray.from_arrays(zeros, pa.array([storable(name)], pa.string()))
-    arrays["raw"] = _binary(rows.raws)
+    numbers = np.repeat(np.arange(len(objects), dtype=np.int32), [len(rows) for rows, _ in objects])
+    names = pa.array([storable(name) for _, name in objects], pa.string())
+    arrays["ingested"] = pa.array(np.full(len(members), micros_of(ingested), np.int64)).cast(_TYPES["ingested"])
+    arrays["object"] = pa.DictionaryArray.from_arrays(pa.array(numbers), names)
+    arrays["raw"] = _raw([rows for rows, _ in objects])
     return pa.table([arrays[column] for column in SCHEMA.names], schema=SCHEMA)
 
 
@@ -81,16 +93,18 @@ class _Times(dict[str, int | None]):
 
 
 def _array(column: str, values: list[object]) -> pa.Array:
-    kind = SCHEMA.field(column).type
-    if pa.types.is_dictionary(kind):
+    kind = _TYPES[column]
+    if column in _WORDS:
         return pa.array(values, pa.string()).dictionary_encode()
     return pa.array(values, kind)
 
 
-def _binary(raws: Sequence[bytes]) -> pa.Array:
-    # Four times as fast as pa.array: one copy of them all.
-    ends = np.fromiter(accumulate(map(len, raws), initial=0), np.int32, len(raws) + 1)
-    return pa.BinaryArray.from_buffers(pa.binary(), len(raws), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(raws))])
+def _raw(objects: Sequence[Rows]) -> pa.Array:
+    """The records as they stand one behind the other; where it is one object, without a copy."""
+    data = objects[0].data if len(objects) == 1 else b"".join(rows.data for rows in objects)
+    lengths = chain.from_iterable(rows.lengths for rows in objects)
+    ends = np.fromiter(accumulate(lengths, initial=0), np.int32)
+    return pa.BinaryArray.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(data)])
 
 
-__all__ = ["table_of"]
+__all__ = ["table_of", "table_of_all"]

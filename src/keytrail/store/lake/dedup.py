@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -28,25 +28,27 @@ from keytrail.store.lake.segment import read_segment, site_times
 CACHE_BYTES = 64 * 1024**2
 """What the digests of segments may take in memory, at 12 bytes a row. The least recently asked are let go."""
 
-_IDENTITY = ("event_id", "time", "account", "region")
+_IDENTITY = {"event_id": pa.string(), "time": pa.int64(), "account": pa.string(), "region": pa.string()}
 _UNKNOWN = "\ufffd"  # what a column holds for a character that it cannot hold
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 Sites = dict[tuple[str, str], tuple[datetime, datetime]]
 Mask = npt.NDArray[np.bool_]
 
 
 class _Key(NamedTuple):
-    """What the columns tell of an identity."""
+    """What the columns tell of an identity; the time in microseconds since 1970."""
 
     event_id: str
-    time: datetime | None
+    time: int | None
     account: str
     region: str
 
     @property
     def is_whole(self) -> bool:
         """Whether equal keys with equal digests are the same event; else the raw records have to be asked."""
-        return self.time is not None and not any(_UNKNOWN in one for one in (self.event_id, self.account, self.region))
+        return self.time is not None and _UNKNOWN not in f"{self.event_id}{self.account}{self.region}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,14 @@ def new_rows(table: pa.Table, segments: Iterable[Segment], reader: DigestReader)
     digests = table["digest"].to_numpy()
     new = _first_of_each(table, digests)
     sites, timeless = site_times(table), table["time"].null_count > 0
+    first = min((times[0] for times in sites.values()), default=_NEVER)
+    last = max((times[1] for times in sites.values()), default=_NEVER)
     for segment in segments:
-        if _may_share(segment.file, sites, timeless):
-            _take_away(new, table, digests, segment.file, reader)
+        file = segment.file
+        # Most of a lake is told apart by time alone, and quickly.
+        apart = file.first_time is None or file.last_time is None or file.last_time < first or last < file.first_time
+        if (not apart or timeless) and _may_share(file, sites, timeless):
+            _take_away(new, table, digests, file, reader)
     return table if new.all() else table.filter(pa.array(new))
 
 
@@ -118,7 +125,7 @@ def _first_of_each(table: pa.Table, digests: Digests) -> Mask:
     suspects[order[1:][equal]] = suspects[order[:-1][equal]] = True
     rows = np.flatnonzero(suspects)
     seen: set[tuple[int, _Key | Identity]] = set()
-    for row, key in zip(rows, _exact(table.take(pa.array(rows))), strict=True):
+    for row, key in zip(rows, _exact(table, rows), strict=True):
         known = (int(digests[row]), key)
         new[row] = known not in seen
         seen.add(known)
@@ -129,13 +136,6 @@ def _may_share(file: SegmentFile, sites: Sites, timeless: bool) -> bool:
     """Whether a segment may hold an event of the table."""
     if timeless and file.timeless:
         return True
-    if not sites or file.first_time is None or file.last_time is None:
-        return False
-    # Most of a lake is told apart by time alone, and quickly.
-    if file.last_time < min(one[0] for one in sites.values()) or file.first_time > max(
-        one[1] for one in sites.values()
-    ):
-        return False
     for span in file.sites:
         times = sites.get((span.account, span.region))
         if times is not None and times[0] <= span.last and span.first <= times[1]:
@@ -154,22 +154,22 @@ def _take_away(new: Mask, table: pa.Table, digests: Digests, file: SegmentFile, 
     asked = np.unique(np.concatenate([there.rows[begin[row] : end[row]] for row in suspects]))
     stored = zip(asked, _exact_stored(file, asked, reader), strict=True)
     by_row = {int(row): key for row, key in stored}
-    for row, key in zip(suspects, _exact(table.take(pa.array(suspects))), strict=True):
+    for row, key in zip(suspects, _exact(table, suspects), strict=True):
         same = there.rows[begin[row] : end[row]]
         new[row] = all(by_row[int(one)] != key for one in same)
 
 
-def _exact(rows: pa.Table) -> list[_Key | Identity]:
-    """What tells the event of each row from all others with the same digest."""
-    keys = _keys(rows)
-    raws = rows["raw"]
-    return [key if key.is_whole else _identity(raws[place].as_py()) for place, key in enumerate(keys)]
+def _exact(table: pa.Table, rows: npt.NDArray[np.int64]) -> list[_Key | Identity]:
+    """What tells the event of each of the rows from all others with the same digest."""
+    keys = _keys(table.select(list(_IDENTITY)).take(pa.array(rows)))
+    raws = table["raw"]
+    return [key if key.is_whole else _identity(raws[int(row)].as_py()) for row, key in zip(rows, keys, strict=True)]
 
 
 def _exact_stored(file: SegmentFile, rows: npt.NDArray[np.int32], reader: DigestReader) -> Iterator[_Key | Identity]:
     """The same for rows of a segment, ascending; raw records are read only where columns do not tell."""
     first = int(rows[0])
-    near = read_segment(reader.files, file, _IDENTITY, range(first, int(rows[-1]) + 1))
+    near = read_segment(reader.files, file, list(_IDENTITY), range(first, int(rows[-1]) + 1))
     keys = _keys(near.take(pa.array(rows - first)))
     for row, key in zip(rows, keys, strict=True):
         if key.is_whole:
@@ -179,7 +179,9 @@ def _exact_stored(file: SegmentFile, rows: npt.NDArray[np.int32], reader: Digest
 
 
 def _keys(rows: pa.Table) -> list[_Key]:
-    return [_Key(*key) for key in zip(*(rows[name].to_pylist() for name in _IDENTITY), strict=True)]
+    # As plain numbers and strings: Arrow makes Python's times, and strings of dictionaries, one slow step at a time.
+    plain = [rows[name].cast(kind).to_pylist() for name, kind in _IDENTITY.items()]
+    return list(map(_Key._make, zip(*plain, strict=True)))
 
 
 def _identity(raw: bytes) -> Identity:

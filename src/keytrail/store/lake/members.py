@@ -106,19 +106,21 @@ _decode = msgspec.json.Decoder(Members).decode
 _decode_all = msgspec.json.Decoder().decode
 
 
-def members_of(raw: bytes, limits: ReadLimits) -> Members | None:
+def members_of(raw: msgspec.Raw, buffer: bytes, start: int, limits: ReadLimits) -> Members | None:
     """The members of a record that is plain; None where `read_items` has to judge what it is.
 
     Where it answers, the standard library reads the same, `classify` calls it an event, it has an eventID, and its
-    outcome is told by its error alone. `raw` is UTF-8.
+    outcome is told by its error alone. `raw` is UTF-8, and stands at `start` of `buffer`.
     """
+    size = len(raw)
     # What nests too deeply opens that often; bytes.count takes ten times as long.
-    if count(raw, b"{") + count(raw, b"[") > limits.max_depth:
+    end = start + size
+    if count(buffer, b"{", start, end) + count(buffer, b"[", start, end) > limits.max_depth:
         return None
     try:
-        if len(raw) > _MOST_DIGITS:
-            if len(raw) > limits.max_record_bytes:
-                return None
+        if size > limits.max_record_bytes:
+            return None
+        if size > _MOST_DIGITS:
             _decode_all(raw)  # The members that are passed over are not looked at as closely.
         found = _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from keytrail.cloudtrail import CATALOGUE
 from keytrail.cloudtrail.scrub import PLACEHOLDERS
 from keytrail.query import Query
-from keytrail.query.nodes import And, Is, Name, Node, Or, Pattern, Text
+from keytrail.query.nodes import EVERYTHING, And, Is, Name, Node, Or, Pattern, Text
 from keytrail.query.values import only_strings
 from keytrail.store.lake.schema import COLUMN_OF
 
@@ -45,6 +45,7 @@ class Narrowing:
     exact: bool = False
 
 
+_EQUALS = " = ?"
 _NOTHING = Narrowing()
 _ALWAYS = Narrowing(exact=True)
 _NEVER = Narrowing(never=True, exact=True)
@@ -68,6 +69,8 @@ def longest_run(texts: Iterable[str]) -> str:
 
 def _of_node(node: Node, strict: bool) -> Narrowing:
     match node:
+        case _ if node == EVERYTHING:
+            return _ALWAYS
         case And(operands):
             return _every([_of_node(one, strict) for one in operands])
         case Or(operands):
@@ -92,7 +95,7 @@ def _of_text(field: str, text: str) -> Narrowing:
     needle = f'"{text}"'.encode()
     if column is None:
         return Narrowing(needles=(needle,))
-    return Narrowing(f"{column} = ?", (text,), (needle,), exact=path in COLUMN_OF and text not in PLACEHOLDERS)
+    return Narrowing(column + _EQUALS, (text,), (needle,), exact=path in COLUMN_OF and text not in PLACEHOLDERS)
 
 
 def _of_pattern(field: str, parts: tuple[str, ...], strict: bool) -> Narrowing:
@@ -145,15 +148,15 @@ def _one_of(branches: Sequence[Narrowing]) -> tuple[str, tuple[object, ...]]:
     values: dict[str, list[object]] = {}
     others: list[Narrowing] = []
     for part in branches:
-        if part.sql.endswith(" = ?") and len(part.params) == 1:
-            values.setdefault(part.sql.removesuffix(" = ?"), []).append(part.params[0])
+        if part.sql.endswith(_EQUALS) and len(part.params) == 1:
+            values.setdefault(part.sql.removesuffix(_EQUALS), []).append(part.params[0])
         else:
             others.append(part)
     terms = [part.sql for part in others]
     params = list(_joined(others))
     for column, wanted in values.items():
         if len(wanted) == 1:
-            terms.append(f"{column} = ?")
+            terms.append(column + _EQUALS)
             params.append(wanted[0])
         else:
             terms.append(f"{column} IN (SELECT unnest(?::VARCHAR[]))")

@@ -6,7 +6,6 @@ FileNotFoundError says so, and `LakeReader.replaced` where the rows are now.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
 TIMELESS = -(2**63)
 """The time, in microseconds since 1970, that stands for that of a record without one: before all others."""
 _LAST = 2**63 - 1
+
+# The files are the first parameter. The folder of a day is called as others call a partition, and is none.
+_ROWS = "read_parquet(?, file_row_number = true, hive_partitioning = false)"
 
 # Footers that are kept; that of a segment of half a million rows takes some 200 kB.
 _MOST_FOOTERS = 64
@@ -125,7 +127,7 @@ class LakeReader:
         self.limits = limits or Limits()
         self._files = OsFiles(folder)
         self._duck: duckdb.DuckDBPyConnection | None = None
-        self._footers: OrderedDict[str, pq.FileMetaData] = OrderedDict()
+        self._footers: dict[str, pq.FileMetaData] = {}
 
     def close(self) -> None:
         """Let go of what is held; the next question takes it again."""
@@ -201,7 +203,7 @@ class LakeReader:
         """The records of single rows, ascending by number."""
         table = self._ask(
             piece,
-            "SELECT file_row_number, raw FROM read_parquet(?, file_row_number = true) "
+            f"SELECT file_row_number, raw FROM {_ROWS} "  # noqa: S608 - no values
             "WHERE file_row_number BETWEEN ? AND ? AND file_row_number IN (SELECT unnest(?::BIGINT[])) "
             "ORDER BY file_row_number",
             (int(numbers.min()), int(numbers.max()), numbers.tolist()),
@@ -217,7 +219,7 @@ class LakeReader:
         table = self._ask(
             piece,
             "SELECT file_row_number, coalesce(epoch_us(time), -9223372036854775808) AS at "  # noqa: S608 - no values
-            f"FROM read_parquet(?, file_row_number = true) WHERE {where}",
+            f"FROM {_ROWS} WHERE {where}",
             (piece.start, piece.end - 1, *bounds, *narrowing.params),
         )
         return table["file_row_number"].to_numpy(), table["at"].to_numpy()
@@ -229,7 +231,7 @@ class LakeReader:
         table = self._ask(
             piece,
             f"SELECT {column} AS value, account, min(epoch_us(time)) AS at "  # noqa: S608 - the name of a column
-            "FROM read_parquet(?, file_row_number = true) WHERE file_row_number BETWEEN ? AND ? "
+            f"FROM {_ROWS} WHERE file_row_number BETWEEN ? AND ? "
             f"AND time < make_timestamptz(?::BIGINT) AND {column} IN (SELECT unnest(?::VARCHAR[])) GROUP BY 1, 2",
             (piece.start, piece.end - 1, before, list(values)),
         )
@@ -244,7 +246,7 @@ class LakeReader:
         """
         timed, bounds = window.narrowing()
         where = " AND ".join(["true", *filter(None, (timed, narrowing.sql))])
-        sql = f"SELECT count(*), count(DISTINCT digest) FROM read_parquet(?) WHERE {where}"  # noqa: S608 - no values
+        sql = f"SELECT count(*), count(DISTINCT digest) FROM {_ROWS} WHERE {where}"  # noqa: S608 - no values
         table = self._asked(pieces, sql, (*bounds, *narrowing.params))
         rows, events = (column[0].as_py() for column in table.columns)
         return rows if rows == events else None
@@ -278,7 +280,7 @@ class LakeReader:
             with self._opened(piece, None) as file:
                 footer = self._footers[path] = file.metadata
             if len(self._footers) > _MOST_FOOTERS:
-                self._footers.popitem(last=False)
+                del self._footers[next(iter(self._footers))]
         return footer
 
     @contextmanager

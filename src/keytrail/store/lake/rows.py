@@ -9,7 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import accumulate, chain
+
+import msgspec
 
 from keytrail.cloudtrail import Aside, ReadLimits, Record, inflate, read_items
 from keytrail.cloudtrail.inflate import inflate_whole
@@ -17,8 +19,9 @@ from keytrail.errors import InputError, ObjectError, Place
 from keytrail.search.cut import Cut, cut, is_lines, needs_slow_reader, whole_lines
 from keytrail.store.lake.members import Members, Values, members_of, values_of
 
-# Bytes of raw records that are handed on together: what is held beside the object itself is a few times as much.
-_PIECE_BYTES = 8 * 1024**2
+# Bytes of raw records that are handed on together: what is held beside the object itself is a few times as much. Larger
+# pieces are slower, for the processor's caches do not hold them.
+_PIECE_BYTES = 2 * 1024**2
 # Inflated bytes of a streamed object that are cut at a time.
 _BLOCK_BYTES = 8 * 1024**2
 
@@ -27,15 +30,26 @@ _BLOCK_BYTES = 8 * 1024**2
 class Rows:
     """Records of one object, in their order; what cannot be read, and the number of what is no event (`asides`).
 
-    `raws` are the exact bytes of each. `members` and `odd` are what `columns` needs: the members of plain records by
-    their place, and the values of those that are not plain.
+    `data` are the exact bytes of all records, one behind the other, `lengths` those of each. `members` and `odd` are
+    what `columns` needs: the members of plain records by their place, and the values of those that are not plain.
     """
 
-    raws: Sequence[bytes] = ()
+    data: bytes = field(default=b"", repr=False)
+    lengths: Sequence[int] = field(default=(), repr=False)
     errors: Sequence[InputError] = ()
     asides: int = 0
     members: Sequence[Members] = field(default=(), repr=False)
     odd: Mapping[int, Values] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """The number of records."""
+        return len(self.lengths)
+
+    @property
+    def raws(self) -> list[bytes]:
+        """The exact bytes of each record."""
+        ends = accumulate(self.lengths)
+        return [self.data[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
 
 
 def read_rows(chunks: Iterable[bytes], name: str, limits: ReadLimits) -> Iterator[Rows]:
@@ -54,7 +68,7 @@ def read_rows(chunks: Iterable[bytes], name: str, limits: ReadLimits) -> Iterato
                 size = limits.chunk_bytes
                 yield from _slow((buffer[at : at + size] for at in range(0, len(buffer), size)), name, limits)
             else:
-                yield from _fast(found, _around(buffer, found), name, limits)
+                yield from _fast(buffer, found, name, limits)
             return
     stream = inflate(chain([held], rest), name, limits)
     yield from _slow(stream, name, limits) if whole else _lines(stream, name, limits)
@@ -87,7 +101,7 @@ def _lines(stream: Iterator[bytes], name: str, limits: ReadLimits) -> Iterator[R
             if found is None:
                 yield from _slow(chain([block], blocks), name, limits, line)
                 return
-            yield from _fast(found, _around(block, found), name, limits, line)
+            yield from _fast(block, found, name, limits, line)
             line += block.count(b"\n")
     except ObjectError as error:
         yield Rows(errors=(error,))
@@ -100,23 +114,21 @@ def _around(buffer: bytes, found: Cut) -> tuple[bytes, bytes]:
     return (b"[", b"]") if buffer.lstrip()[:1] == b"[" else (b'{"Records":[', b"]}")
 
 
-def _fast(
-    found: Cut, around: tuple[bytes, bytes], name: str, limits: ReadLimits, first_line: int = 1
-) -> Iterator[Rows]:
-    starts, lines = found.starts, found.lines
+def _fast(buffer: bytes, found: Cut, name: str, limits: ReadLimits, first_line: int = 1) -> Iterator[Rows]:
+    raws, starts, lines = found.raws, found.starts, found.lines
+    before, behind = _around(buffer, found)
+    ascii_only = buffer.isascii()
     begin = 0
     while begin < len(starts):
         end = bisect_left(starts, starts[begin] + _PIECE_BYTES)
         made = _Making()
-        for index in range(begin, end):
-            raw = bytes(found.raws[index])
-            members = members_of(raw, limits) if raw.isascii() or _is_utf8(raw) else None
+        for index, raw, start in zip(range(begin, end), raws[begin:end], starts[begin:end], strict=True):
+            members = members_of(raw, buffer, start, limits) if ascii_only or _is_utf8(raw) else None
             if members is not None:
-                made.raws.append(raw)
-                made.members.append(members)
+                made.add(raw, members)
                 continue
             place = Place(name, record=index) if lines is None else Place(name, line=lines[index] + first_line - 1)
-            for item in read_items((around[0], raw, around[1]), name, limits):
+            for item in read_items((before, bytes(raw), behind), name, limits):
                 if isinstance(item, InputError):
                     item.place = place
                 made.take(item)
@@ -140,10 +152,10 @@ def _slow(chunks: Iterable[bytes], name: str, limits: ReadLimits, first_line: in
         yield made.rows()
 
 
-def _is_utf8(raw: bytes) -> bool:
-    # Members that are passed over are not looked at as closely.
+def _is_utf8(raw: msgspec.Raw) -> bool:
+    # The fast reader does not look at members that it passes over.
     try:
-        raw.decode()
+        str(raw, "utf-8")
     except UnicodeDecodeError:
         return False
     return True
@@ -156,11 +168,16 @@ class _Making:
     """Rows that are being made."""
 
     def __init__(self) -> None:
-        self.raws: list[bytes] = []
+        self.raws: list[bytes | msgspec.Raw] = []
         self.members: list[Members] = []
         self.odd: dict[int, Values] = {}
         self.errors: list[InputError] = []
         self.asides = 0
+
+    def add(self, raw: msgspec.Raw, members: Members) -> None:
+        """Add a plain record."""
+        self.raws.append(raw)
+        self.members.append(members)
 
     def take(self, item: Record | Aside | InputError) -> None:
         """Add what a careful look has found."""
@@ -177,7 +194,8 @@ class _Making:
         return bool(self.raws or self.errors or self.asides)
 
     def rows(self) -> Rows:
-        return Rows(self.raws, self.errors, self.asides, self.members, self.odd)
+        lengths = list(map(len, self.raws))
+        return Rows(b"".join(self.raws), lengths, self.errors, self.asides, self.members, self.odd)
 
 
 __all__ = ["Rows", "read_rows"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -176,3 +176,9 @@ def stored(row: sa.Row[tuple[object, ...]]) -> StoredAlert:
     values["assignees"] = tuple(row.assignees)
     values["tags"] = tuple(row.tags)
     return StoredAlert(**values)
+
+
+def latest_line(connection: Connection, kinds: Collection[str]) -> int:
+    """The number of the last line of the audit log about one of these kinds: what differs when something changed."""
+    query = sa.select(sa.func.max(audit.c.id)).where(audit.c.kind.in_(kinds))
+    return connection.execute(query).scalar_one_or_none() or 0

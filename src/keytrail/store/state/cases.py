@@ -20,7 +20,7 @@ class Case:
 
     `stage` counts the planned looks that are done; `told` is the gravest verdict that people were told, "none" when
     they were told without one; `watched` are the values of which a new record has to hold one to make it due,
-    `touched` is the position behind the last record that did.
+    `touched` is the position behind the last record that did, `as_of` the one that the latest revision knows of.
     """
 
     event: str
@@ -33,6 +33,7 @@ class Case:
     stage: int = 0
     verdict: str = ""
     told: str = ""
+    as_of: int = 0
     touched: int = 0
     watched: tuple[str, ...] = ()
     failures: int = 0
@@ -100,6 +101,12 @@ def touch(connection: Connection, events: Iterable[str], position: int, at: date
     connection.execute(sa.update(cases).where(chosen, cases.c.touched < position).values(touched=position))
     later = cases.c.due_at.is_(None) | (cases.c.due_at > at)
     connection.execute(sa.update(cases).where(chosen, later).values(due_at=at))
+
+
+def hasten(connection: Connection, now: datetime) -> None:
+    """What was touched since its latest revision is due now, and not only when more may have come."""
+    behind = (cases.c.revision > 0) & (cases.c.touched > cases.c.as_of)
+    connection.execute(sa.update(cases).where(behind).values(due_at=now))
 
 
 def untold(connection: Connection, before: datetime, most: int) -> tuple[Case, ...]:

@@ -284,6 +284,7 @@ cases = Table(
     Column("stage", Integer, nullable=False),  # how many of the planned looks are done
     Column("verdict", String(16), nullable=False),
     Column("told", String(16), nullable=False),  # the gravest verdict that people were told
+    Column("as_of", BigInteger, nullable=False),  # of the latest revision
     Column("touched", BigInteger, nullable=False),  # the position behind the last record that held one of `watched`
     Column("watched", Json, nullable=False),  # what a new record has to hold to make it due
     Column("failures", Integer, nullable=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -105,6 +105,15 @@ def history(connection: Connection, kind: str, subject: str) -> tuple[AuditLine,
     return tuple(
         AuditLine(row.at, row.who, row.kind, row.subject, row.action, row.detail) for row in connection.execute(query)
     )
+
+
+def last_lines(connection: Connection, kind: str, actions: Collection[str]) -> dict[str, AuditLine]:
+    """The last line about each subject of a kind that tells of one of these actions, by subject."""
+    query = sa.select(audit).where(audit.c.kind == kind, audit.c.action.in_(actions)).order_by(audit.c.id)
+    return {
+        row.subject: AuditLine(row.at, row.who, row.kind, row.subject, row.action, row.detail)
+        for row in connection.execute(query)
+    }
 
 
 @dataclass(frozen=True, slots=True)

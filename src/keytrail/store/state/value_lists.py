@@ -27,20 +27,13 @@ class ListHead:
     size: int
 
 
-def all_value_lists(connection: Connection) -> tuple[ListHead, ...]:
-    """Every list, by id."""
-    sizes = sa.select(value_items.c.list_id, sa.func.count().label("size")).group_by(value_items.c.list_id).subquery()
-    query = (
-        sa.select(value_lists, sa.func.coalesce(sizes.c.size, 0).label("size"))
-        .outerjoin(sizes, sizes.c.list_id == value_lists.c.id)
-        .order_by(value_lists.c.id)
-    )
-    return tuple(ListHead(row.id, row.type, row.name, row.updated_at, row.size) for row in connection.execute(query))
-
-
-def value_list_heads(connection: Connection, ids: Collection[str]) -> dict[str, ListHead]:
-    """Those of the lists that there are, by id."""
-    return {one.id: one for one in all_value_lists(connection) if one.id in ids}
+def value_list_heads(connection: Connection, ids: Collection[str] | None = None) -> dict[str, ListHead]:
+    """The lists of these ids that there are, or all, by id."""
+    size = sa.select(sa.func.count()).where(value_items.c.list_id == value_lists.c.id).scalar_subquery()
+    query = sa.select(value_lists, size.label("size")).order_by(value_lists.c.id)
+    if ids is not None:
+        query = query.where(value_lists.c.id.in_(ids))
+    return {row.id: ListHead(row.id, row.type, row.name, row.updated_at, row.size) for row in connection.execute(query)}
 
 
 def values_of(connection: Connection, id: str) -> tuple[str, ...]:

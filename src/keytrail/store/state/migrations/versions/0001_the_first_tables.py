@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("stage", sa.Integer(), nullable=False),
         sa.Column("verdict", sa.String(length=16), nullable=False),
         sa.Column("told", sa.String(length=16), nullable=False),
+        sa.Column("as_of", sa.BigInteger(), nullable=False),
         sa.Column("touched", sa.BigInteger(), nullable=False),
         sa.Column("watched", sa.Text(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),

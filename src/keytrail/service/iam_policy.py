@@ -1,0 +1,192 @@
+"""The least that IAM has to allow for what the settings name: a policy for each identity that is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from keytrail.errors import UsageError
+from keytrail.phrases import joined
+from keytrail.settings import Settings
+from keytrail.settings.notify import EventBridgeSettings, OcsfSettings, SecurityHubSettings, SinkSettings, SnsSettings
+from keytrail.sources.feeds import FeedSettings, iam_needs
+
+Json = dict[str, object]
+
+# What each action is for, as the Sid of its statement, in the order of the policy.
+_PURPOSES = {
+    "s3:ListBucket": "ListTheTrail",
+    "s3:GetObject": "ReadTheTrail",
+    "sqs:GetQueueUrl": "ReceiveFromQueues",
+    "sqs:GetQueueAttributes": "ReceiveFromQueues",
+    "sqs:ReceiveMessage": "ReceiveFromQueues",
+    "sqs:ChangeMessageVisibility": "ReceiveFromQueues",
+    "sqs:DeleteMessage": "ReceiveFromQueues",
+    "cloudtrail:LookupEvents": "LookUpEvents",
+    "ec2:DescribeRegions": "FindTheRegions",
+    "sns:Publish": "TellBySns",
+    "events:PutEvents": "TellByEventBridge",
+    "securityhub:BatchImportFindings": "TellBySecurityHub",
+    "s3:PutObject": "WriteFindings",
+    "sts:AssumeRole": "UseOtherRoles",
+}
+_ANY_QUEUE_OBJECT = "arn:aws:s3:::*/AWSLogs/*"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPolicy:
+    """What one identity needs: the ARN of a role, or "" for the one that keytrail is started with.
+
+    `document` is a policy as IAM takes it, None where the identity needs nothing. `notes` say what the policy cannot.
+    """
+
+    identity: str
+    document: Json | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    action: str
+    resource: str
+
+
+def iam_policies(settings: Settings, feeds: FeedSettings) -> tuple[IdentityPolicy, ...]:
+    """The policies that the feeds of [watch] and the sinks of [notify] need, the one of the starting identity first.
+
+    `feeds` are what the feeds are opened with. Asks nobody. Raises UsageError for a feed that cannot be one.
+    """
+    needs: dict[str, list[_Need]] = {"": []}
+    working = settings.aws.role_arn or ""
+    if working:
+        needs[""].append(_Need("sts:AssumeRole", working))
+    for text in settings.watch.sources:
+        of_feed = [_Need(*one) for one in iam_needs(text, feeds)]
+        roles = [one.resource for one in of_feed if one.action == "sts:AssumeRole"]
+        # The roles of LookupEvents are assumed with what keytrail is started with, not with the role of [aws].
+        needs[""] += [_Need("sts:AssumeRole", role) for role in roles]
+        needs.setdefault(working, []).extend(one for one in of_feed if one.action != "sts:AssumeRole")
+        for role in roles:
+            needs.setdefault(role, []).extend(_Need(*one) for one in iam_needs(_without_roles(text), _own(feeds)))
+    for sink in settings.notify.sinks:
+        needs.setdefault(working, []).extend(_of_sink(sink, settings.aws.region or ""))
+    partition = _partition(settings.aws.region or "")
+    return tuple(_policy(identity, each, partition, needs) for identity, each in needs.items())
+
+
+def policy_for(policies: Iterable[IdentityPolicy], identity: str) -> IdentityPolicy:
+    """The policy of an identity. Raises UsageError for a role that the settings do not name."""
+    known = {one.identity: one for one in policies}
+    if identity not in known:
+        roles = [one for one in known if one]
+        raise UsageError(
+            f"the settings do not name the role {identity!r}",
+            advice=f"They name {joined(roles)}." if roles else "They name no role.",
+        )
+    return known[identity]
+
+
+# -- needs ------------------------------------------------------------------------------------------------------------
+
+
+def _without_roles(text: str) -> str:
+    return text.partition("?")[0]
+
+
+def _own(feeds: FeedSettings) -> FeedSettings:
+    return replace(feeds, lookup_role_arns=())
+
+
+def _of_sink(sink: SinkSettings, region: str) -> Iterator[_Need]:
+    match sink:
+        case SnsSettings():
+            yield _Need("sns:Publish", sink.topic_arn)
+        case EventBridgeSettings():
+            yield _Need("events:PutEvents", sink.bus_arn)
+        case SecurityHubSettings():
+            where = sink.region or region
+            # The account is that of the credentials, which nobody is asked for here.
+            product = f"arn:{_partition(where)}:securityhub:{where or '*'}:*:product/*/default"
+            yield _Need("securityhub:BatchImportFindings", product)
+        case OcsfSettings() if sink.path.startswith("s3://"):
+            bucket, _, prefix = sink.path.removeprefix("s3://").partition("/")
+            below = f"{re.sub(r'[*?$]', '?', prefix.rstrip('/'))}/*".lstrip("/")
+            yield _Need("s3:PutObject", f"arn:aws:s3:::{bucket}/{below}")
+        case _:
+            return
+
+
+def _partition(region: str) -> str:
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+# -- documents --------------------------------------------------------------------------------------------------------
+
+
+def _policy(identity: str, needs: list[_Need], partition: str, all_needs: dict[str, list[_Need]]) -> IdentityPolicy:
+    # The ARN of a bucket tells no Region, and so not its partition either.
+    placed = [_Need(one.action, one.resource.replace("arn:aws:s3:::", f"arn:{partition}:s3:::")) for one in needs]
+    statements = list(_statements(placed))
+    document: Json | None = {"Version": "2012-10-17", "Statement": statements} if statements else None
+    roles = [role for role in all_needs if role] if not identity else []
+    return IdentityPolicy(identity, document, tuple(_notes(needs, roles)))
+
+
+def _statements(needs: list[_Need]) -> Iterator[Json]:
+    """One statement for each purpose and set of actions, with all the resources that these are for."""
+    order = list(_PURPOSES)
+    purposes: dict[tuple[str, str], set[str]] = {}
+    for one in needs:
+        purposes.setdefault((_PURPOSES[one.action], one.resource), set()).add(one.action)
+    grouped: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+    for (purpose, resource), actions in purposes.items():
+        grouped.setdefault((purpose, tuple(sorted(actions, key=order.index))), set()).add(resource)
+    seen: dict[str, int] = {}
+    for (purpose, wanted), resources in sorted(grouped.items(), key=lambda one: order.index(one[0][1][0])):
+        seen[purpose] = number = seen.get(purpose, 0) + 1
+        yield {
+            "Sid": purpose if number == 1 else f"{purpose}{number}",
+            "Effect": "Allow",
+            "Action": list(wanted),
+            "Resource": sorted(resources),
+        }
+
+
+def _notes(needs: list[_Need], roles: list[str]) -> Iterator[str]:
+    actions = {one.action for one in needs}
+    for role in roles:
+        yield (
+            f"{role} needs a policy of its own (keytrail config iam-policy --role {role}), and a trust policy that "
+            "lets this identity assume it"
+        )
+    services = [name for name, action in (("s3", "s3:GetObject"), ("sqs", "sqs:ReceiveMessage")) if action in actions]
+    if services:
+        yield (
+            "where the trail or a queue is encrypted by a KMS key of yours, allow kms:Decrypt on the ARN of that key, "
+            f"with the condition StringEquals kms:ViaService {_via(services)}; the key's policy has to allow it too"
+        )
+    written = [name for name, action in (("s3", "s3:PutObject"), ("sns", "sns:Publish")) if action in actions]
+    if written:
+        yield (
+            "where what is written to is encrypted by a KMS key of yours, allow kms:GenerateDataKey and kms:Decrypt on "
+            f"the ARN of that key, with the condition StringEquals kms:ViaService {_via(written)}"
+        )
+    if any(one.resource == _ANY_QUEUE_OBJECT for one in needs):
+        yield (
+            "a queue does not tell which buckets it speaks of: name them as sqs_buckets in [feeds], or put their ARNs "
+            f"in the place of {_ANY_QUEUE_OBJECT}"
+        )
+    if any(":sqs:" in one.resource and "*" in one.resource for one in needs):
+        yield "sqs://NAME tells neither Region nor account: name the queue by its URL to have its own ARN here"
+    if "cloudtrail:LookupEvents" in actions:
+        yield (
+            "cloudtrail:LookupEvents knows no resources; the condition StringEquals aws:RequestedRegion narrows it to "
+            "Regions"
+        )
+    if "securityhub:BatchImportFindings" in actions:
+        yield "put the id of the account in the place of each * in the ARN of Security Hub's product"
+
+
+def _via(services: list[str]) -> str:
+    return joined([f"{name}.REGION.amazonaws.com" for name in services], "or")
