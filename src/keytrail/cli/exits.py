@@ -33,7 +33,7 @@ class ExitCode(_Status):
     ALERT = 1, "finished, with an alert at or above --fail-on"
     USAGE = 2, "a wrong command line, setting, rule or query, or an output that cannot be written"
     UNREADABLE = 3, "finished, but some input could not be read; the rest was"
-    SOURCE = 4, "a source cannot be reached, or holds nothing of what was asked for"
+    SOURCE = 4, "a source or the service's state cannot be reached, or holds nothing of what was asked for"
     INTERNAL = 70, "a defect of keytrail; please report it"
     INTERRUPTED = 130, "interrupted (Ctrl-C)"
     PIPE_CLOSED = 141, "the reader of the output closed it early, such as `| head`"

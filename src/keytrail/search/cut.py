@@ -23,6 +23,8 @@ from keytrail.search.literals import occurrences
 # Text that makes a buffer a matter for the slow reader: records inside strings, where literals stand escaped.
 _WRAPPED = (b'"CloudTrailEvent"', b'"eventJson"')
 _RECORDS = b'"Records"'
+# Members that hold many records, which a line or an element may be; the reader knows where they count.
+_CONTAINERS = (_RECORDS, b'"Events"', b'"QueryResultRows"')
 _ESCAPE = b"\\u00"
 _SLASH = b"\\/"
 _HEAD = re.compile(rb'\s*(?:(\{\s*"Records"\s*:)|(\[)|(\{))')
@@ -167,11 +169,12 @@ def cut(buffer: bytes) -> Cut | None:
     head = _HEAD.match(buffer)
     if head is None:
         return None
+    # Behind the one that it begins with: one inside a record, or one that the parser would prefer.
+    start = head.end() if head[1] else 0
+    if any(stringzilla.find(buffer, name, start) >= 0 for name in _CONTAINERS):
+        return None
     try:
         if head[1]:
-            # A second "Records" may be one inside a record, or one that the parser would prefer.
-            if stringzilla.find(buffer, _RECORDS, head.end()) >= 0:
-                return None
             return _of_elements(buffer, _envelope.decode(buffer).Records, head.end())
         if head[2]:
             return _of_elements(buffer, _array.decode(buffer), head.end() - 1)

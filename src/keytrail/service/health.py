@@ -22,15 +22,33 @@ _LITTLE_ROOM_BYTES = 5 * 1024**3
 _LISTED = 5
 
 
+Kind = Literal[
+    "service",
+    "feed",
+    "feed lag",
+    "set aside",
+    "rule lag",
+    "rule",
+    "rule file",
+    "investigation lag",
+    "sink",
+    "unknown sink",
+    "refused",
+    "damage",
+    "disk",
+]
+"""What a finding is about: the names that docs/operations.md explains them under."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong (`error`: the service does not do its work) or worth knowing (`warning`).
 
-    `kind` is the name that docs/operations.md explains it under. `what` and `advice` may hold what records say.
+    `what` and `advice` may hold what records say.
     """
 
     severity: Literal["error", "warning"]
-    kind: str
+    kind: Kind
     what: str
     advice: str
 
@@ -175,7 +193,7 @@ def _feed(feed: FeedLine, bounds: Bounds, now: datetime) -> Iterator[Finding]:
             "set aside",
             f"{feed.label}: {count(feed.set_aside, 'delivery')} set aside, not tried again",
             next((note for note in reversed(feed.notes) if note.startswith("set aside")), "The log says which and why.")
-            + "\nWhat was mended is taken in by `keytrail lake import --detect`.",
+            + "\nWhat was mended is taken in by `keytrail lake import --detect PATH`.",
         )
 
 
@@ -288,7 +306,7 @@ def _damage(damaged: tuple[tuple[str, str], ...]) -> Iterator[Finding]:
             "damage",
             f"{count(len(damaged), 'object')} not read whole, the latest {name}: {what}",
             "The rest of each was taken in. If the original is whole again, it is taken in when it arrives again, or "
-            "by `keytrail lake import`.",
+            "by `keytrail lake import PATH`.",
         )
 
 

@@ -25,6 +25,7 @@ from keytrail.store.state.rule_states import (
     RuleState,
     choices,
     documents,
+    hold_choices,
     put_choice,
     put_document,
     rule_states,
@@ -113,6 +114,7 @@ def decide(
 
     `catch_up`: a rule that is enabled goes on where it was, and does not begin anew.
     """
+    hold_choices(connection)
     before = choices(connection)
     changed: list[str] = []
     for rule in rules:
@@ -129,6 +131,7 @@ def decide(
 
 def snooze(connection: Connection, rules: Sequence[Rule], until: datetime | None, author: Author) -> tuple[str, ...]:
     """Tell nobody of the alerts of rules until a time, or (None) tell again; returns the ids of those that changed."""
+    hold_choices(connection)
     before = choices(connection)
     changed: list[str] = []
     for rule in rules:

@@ -257,11 +257,38 @@ def test_a_message_that_comes_again_while_it_is_under_way_is_no_second_delivery(
     sender.send(bridged("AWS API Call via CloudTrail", RECORD, "aws.kms"))
     feed = opened(f"sqs://{queue}")
     (delivery,) = feed.receive(0)
-    (answer,) = [answer for request, answer in proxy.answers if request.operation == "ReceiveMessage"]
-    proxy.plan("ReceiveMessage", stale(answer))
+    first = received(proxy)[0]["ReceiptHandle"]
+    sender.sqs.change_message_visibility(QueueUrl=sender.url, ReceiptHandle=first, VisibilityTimeout=0)
     assert feed.receive(0) == []
+    last = received(proxy)[-1]["ReceiptHandle"]
+    assert last != first
     ledger.commit(feed, [delivery])
     assert sender.left() == (0, 0)
+    # SQS promises to delete by the last handle only.
+    (deleted,) = [request for request in proxy.requests if request.operation == "DeleteMessageBatch"]
+    assert [entry["ReceiptHandle"] for entry in json.loads(deleted.body)["Entries"]] == [last]
+
+
+def test_a_message_that_sqs_sends_twice_is_no_second_delivery(
+    opened: Open, ledger: MemoryLedger, sender: Sender, queue: str, proxy: Proxy
+) -> None:
+    sender.deliver(key())
+    feed = opened(f"sqs://{queue}")
+    (delivery,) = feed.receive(0)
+    (answer,) = [answer for request, answer in proxy.answers if request.operation == "ReceiveMessage"]
+    proxy.plan("ReceiveMessage", stale(answer), times=2)
+    assert feed.receive(0) == []
+    ledger.commit(feed, [delivery])
+    # Even after it was deleted.
+    assert feed.receive(0) == []
+    assert sender.left() == (0, 0)
+    assert feed.status().problem is None
+
+
+def received(proxy: Proxy) -> list[dict[str, str]]:
+    """The messages that went through the proxy."""
+    answers = [answer for request, answer in proxy.answers if request.operation == "ReceiveMessage"]
+    return [message for answer in answers for message in json.loads(answer.body).get("Messages", ())]
 
 
 def test_messages_under_way_are_kept_until_they_are_settled(

@@ -24,7 +24,7 @@ from keytrail.store.lake.narrow import narrowing_of
 from keytrail.store.lake.read import LakeReader, Limits
 from tests.search.test_differential import records, writers
 from tests.store.lake.made import LIMITS, NOW, MemoryCatalog, drop, fill, merge, write
-from tests.store.records import SPELLINGS, at, event, plain
+from tests.store.records import KEY, SPELLINGS, at, event, plain
 
 VALUES = [
     "PutKeyPolicy", "Decrypt", "Put", "Key", "IAMUser", "kms.amazonaws.com", "AccessDenied", "AKIA1", "AKIA1/2", "7",
@@ -131,7 +131,7 @@ def check(folder: Path, catalog: MemoryCatalog, texts: list[str], what: Hunt, li
     assert count(folder, catalog, what, limits=limits) == len(expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(
     some=st.lists(events, min_size=1, max_size=8),
     spelling=st.sampled_from(sorted(SPELLINGS)),
@@ -212,6 +212,23 @@ def test_numbers_and_booleans_have_texts_that_stand_nowhere(
     assert ids(tmp_path, fill(tmp_path, spelled), f"{field}: {text}") == found
 
 
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_escapes_hide_nothing(tmp_path: Path, spelling: str) -> None:
+    record = event("e1", at(1), requestParameters={"keyId": KEY, "block": "192.0.2.1/24"})
+    catalog = fill(tmp_path, [SPELLINGS[spelling](record), *TEXTS])
+    child = "aws.cloudtrail.flattened.request_parameters"
+    queries = [f"{child}.keyId: {part}" for part in (r"arn\:*", "*key/*", "*1234abcd", "*/1234abcd", r"*s\:eu*y/1*")]
+    queries += [f"{child}.block: {part}" for part in ("192*", "*.1/2*", "*/24", f'192* and {child}.keyId: "{KEY}"')]
+    for what in [
+        *(Hunt(query, NOW) for query in queries),
+        *(Hunt("", NOW, containing=part) for part in (KEY, "key", "y/1234", "2.1/24", "arn:")),
+        *(Hunt(query, NOW, containing="/24") for query in queries),
+    ]:
+        assert [one.data["eventID"] for one in hunt(tmp_path, catalog, what, limits=LIMITS)] == ["e1"]
+        assert count(tmp_path, catalog, what, limits=LIMITS) == 1
+    assert not list(hunt(tmp_path, catalog, Hunt("", NOW, containing="requestParameters"), limits=LIMITS))
+
+
 def test_strictly_blanks_part_a_pattern_and_one_part_is_enough(tmp_path: Path) -> None:
     catalog = fill(tmp_path, [plain(event("e1", at(1), requestParameters={"keyId": "Putxyz"}))])
     query = "aws.cloudtrail.flattened.request_parameters.keyId: a Putx*"
@@ -247,6 +264,16 @@ def test_what_waits_is_bounded_and_what_was_let_go_is_found_again(tmp_path: Path
             limits = Limits(LIMITS.duck, 1, pending)
             found = [key(one.data) for one in hunt(tmp_path, catalog, Hunt(query, NOW), newest=False, limits=limits)]
             assert found == everything
+
+
+@pytest.mark.parametrize("query", ["", "event.action: Decrypt"])
+@pytest.mark.parametrize("pending", [1, 64 * 1024**2])
+def test_events_of_one_second_are_put_in_order_across_segments(tmp_path: Path, query: str, pending: int) -> None:
+    catalog = fill(tmp_path, [plain(event(id, at(1))) for id in ("e3", "e1", "e4", "e2", "e1", "e5")], each=1)
+    limits = Limits(LIMITS.duck, 1, pending)
+    for newest in (False, True):
+        found = hunt(tmp_path, catalog, Hunt(query, NOW), newest=newest, limits=limits)
+        assert [one.data["eventID"] for one in found] == sorted(["e1", "e2", "e3", "e4", "e5"], reverse=newest)
 
 
 @pytest.mark.parametrize("query", ["", "event.action: (Put or Decrypt)"])

@@ -15,8 +15,8 @@ from keytrail.investigate import Event, Investigation, Knowledge, PolicyChange, 
 from keytrail.service.installation import Installation
 from keytrail.service.watch.pauses import Pauses
 from keytrail.store import EventStore
-from keytrail.store.state.alerts import set_verdict
-from keytrail.store.state.cases import Case, Revision, add_revision, case_of, due_cases, put_case
+from keytrail.store.state.alerts import one_at_a_time, set_verdict
+from keytrail.store.state.cases import Case, Revision, add_revision, case_of, due_cases, looked_up_to, put_case
 from keytrail.store.state.lease import Lease
 
 # Cases that are looked at together: what one reads the others need not.
@@ -95,7 +95,9 @@ class Investigating:
         knowledge = self._knowledge()
         of_change = {known[case.event]: case for case in some}
         with self._store() as store:
-            made = list(investigate(of_change, store, knowledge))
+            # What arrives while they are made may be in them or not, so that they do not vouch for it.
+            head = store.head()
+            made = [(change, replace(one, as_of=head)) for change, one in investigate(of_change, store, knowledge)]
         for change, found in made:
             yield self._commit(of_change[change], change, found, knowledge)
 
@@ -113,10 +115,13 @@ class Investigating:
         watched = tuple(sorted(watched_values(change, found, knowledge.limits)))
         with self._home.database.write() as connection:
             self._lease.check(connection)
+            one_at_a_time(connection)  # Rules note what touches a case in transactions that are serial by this.
             current = case_of(connection, case.event)
             assert current is not None  # a case is never removed
-            # What came while this was made is not in it.
-            again = now + self._touch_pause if current.touched > found.as_of else None
+            # What came while this was made is not in it. Nobody looked out for what is watched only now: it may have come.
+            more = not set(watched) <= set(current.watched)
+            touched = max(current.touched, looked_up_to(connection) if more else 0)
+            again = now + self._touch_pause if touched > found.as_of else None
             stage, due = self._next(current, now)
             told = self._tell(connection, current, revision, now)
             put_case(
@@ -129,6 +134,7 @@ class Investigating:
                     verdict=revision.verdict,
                     told=told,
                     as_of=found.as_of,
+                    touched=touched,
                     watched=watched,
                     failures=0,
                     message="",

@@ -396,7 +396,7 @@ class Keeping:
         service = self._service
         service.lease.renew(service.home.database, service.clock())
         self._say(running=True)
-        service.upkeep.round(service.runner.states)
+        service.upkeep.round()
         return False
 
     def say_goodbye(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
 import signal
@@ -165,7 +166,7 @@ def pieces_of_stream(
 ) -> Iterator[Piece]:
     """The records of one object as its bytes come. Raises SourceError or ObjectError where reading the chunks does."""
     for rows in read_rows(chunks, name, limits):
-        part = Part(of, len(rows.raws), tuple(rows.errors[:_MOST_ERRORS]), rows.asides, last=False)
+        part = Part(of, len(rows), tuple(rows.errors[:_MOST_ERRORS]), rows.asides, last=False)
         yield Piece(table_of(rows, name, ingested), (part,))
     yield Piece(SCHEMA.empty_table(), (Part(of, 0),))
 
@@ -179,7 +180,7 @@ def _piece(objects: Sequence[Stored], ingested: datetime, limits: ReadLimits) ->
         try:
             for rows in read_rows((one.data,), one.name, limits):
                 found.append((rows, one.name))
-                records += len(rows.raws)
+                records += len(rows)
                 errors += rows.errors
                 asides += rows.asides
         except InputError as error:
@@ -200,6 +201,8 @@ def _begin() -> None:
     """Set up this worker process. Ctrl-C and a supervisor's stop are for the parent to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # What is there from the beginning stays: looking at it again and again costs a tenth of the time.
+    gc.freeze()
 
 
 def _work(objects: Sequence[Stored], ingested: datetime, limits: ReadLimits) -> bytes:

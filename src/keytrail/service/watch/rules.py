@@ -82,7 +82,7 @@ class WatchedRules:
         self.errors = loaded.errors
         self._items = loaded.exception_items
         arrived = home.catalog.arrived()
-        head = arrived[-1].segment.end if arrived else 0
+        head = home.catalog.head()
         with home.database.write() as connection:
             self._lease.check(connection)
             scheduled = reconcile(connection, loaded.rules, choices(connection), arrived, head, now)

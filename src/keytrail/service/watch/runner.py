@@ -23,7 +23,7 @@ from keytrail.service.watch.judging import Found, Judged, KnownInState, judge, w
 from keytrail.service.watch.pauses import Pauses
 from keytrail.service.watch.schedule import Scheduled, interval_of
 from keytrail.store.state.alerts import one_at_a_time
-from keytrail.store.state.cases import touch, watches
+from keytrail.store.state.cases import Watch, looked_up_to, put_looked, touch, watches
 from keytrail.store.state.lease import Lease
 from keytrail.store.state.rule_states import (
     Execution,
@@ -120,13 +120,22 @@ class Runner:
         self._pauses = Pauses(watch.retry_seconds, watch.longest_retry_seconds)
         self._touch_pause = timedelta(seconds=watch.touch_pause_seconds)
         self._rules: dict[str, RunnableRule] = {}
+        # Rules that are not through with what was there when they last ran.
+        self._behind: set[str] = set()
+        # From here on records were not held yet against what cases wait for; None until the state was asked.
+        self._looked: int | None = None
         # The line of the log that a rule's quiet runs are added to, and when it was begun.
         self._lines: dict[str, tuple[int, datetime]] = {}
         self._dispatch: tuple[tuple[object, ...], datetime, Dispatch] | None = None
 
     def use(self, rules: Iterable[RunnableRule]) -> None:
         """Run these from now on."""
-        self._rules = {one.rule.rule_id: one for one in rules}
+        before, self._rules = self._rules, {one.rule.rule_id: one for one in rules}
+        for rule_id, one in before.items():
+            now = self._rules.get(rule_id)
+            if now is None or now.state.cursor != one.state.cursor:
+                # Where a rule goes on elsewhere, its line must not tell that it went on from here.
+                self._lines.pop(rule_id, None)
         self._dispatch = None
 
     @property
@@ -150,12 +159,16 @@ class Runner:
     def run(self) -> Ran:
         """Run every rule that is due, once: those that stand together in one pass. Raises StoreError."""
         now = self._clock()
-        arrived = self._home.catalog.arrived()
-        head = arrived[-1].segment.end if arrived else 0
+        head = self._home.catalog.head()
         eager = self._home.settings.watch.eager
         groups: dict[int, list[RunnableRule]] = defaultdict(list)
+        if self._looked is None:
+            with self._home.database.read() as connection:
+                self._looked = looked_up_to(connection)
+        if self._looked < head:
+            groups[self._looked] = []  # Cases wait for records, whether rules examine them or not.
         for one in self._rules.values():
-            if one.scheduled.due(now, head, eager=eager):
+            if one.scheduled.due(now, head, eager=eager or one.rule.rule_id in self._behind):
                 groups[one.state.cursor].append(one)
         ran = Ran()
         # Those that are furthest wait for nobody.
@@ -167,12 +180,16 @@ class Runner:
         """One pass for rules at the same place; where one of them breaks, each by itself."""
         try:
             return self._examined(group, cursor, head)
-        except KeytrailError as error:
-            if isinstance(error, StoreError) or len(group) == 1:
-                raise
+        except StoreError:
+            raise
         except Exception as error:  # noqa: BLE001 - a broken rule stops itself and no other
+            if not group:
+                raise
             if len(group) == 1:
-                return self._failed(group[0], f"a defect of keytrail: {type(error).__name__}: {error}")
+                known = isinstance(error, KeytrailError)
+                return self._failed(
+                    group[0], str(error) if known else f"a defect of keytrail: {type(error).__name__}: {error}"
+                )
         ran = Ran()
         for one in group:
             ran.add(self._pass([one], cursor, head))
@@ -180,9 +197,14 @@ class Runner:
 
     def _examined(self, group: Sequence[RunnableRule], cursor: int, head: int) -> Ran:
         started, began = self._clock(), time.monotonic()
-        # Only those who are at the front look out for what touches investigated keys: everything passes them once.
-        watched = self._watched(started) if cursor == max(one.state.cursor for one in self._rules.values()) else {}
-        found, touched, end = self._find(group, cursor, head, watched)
+        # One pass looks out for what touches investigated keys: everything is held against that once.
+        looks = cursor == self._looked
+        waiting = self._waiting(started) if looks else ()
+        watched = self._watched(waiting, started)
+        if group or watched:
+            found, touched, end = self._find(group, cursor, head, watched)
+        else:
+            found, touched, end = {}, {}, head
         judged: list[Judged] = []
         created = 0
         with self._home.database.write() as connection:
@@ -198,8 +220,15 @@ class Runner:
             self._post(connection, judged, now)
             for at, events in touched.items():
                 touch(connection, events, end, at)
+            if looks:
+                # What was looked at meanwhile may wait for something else now, which nobody looked out for.
+                others = set(self._waiting(started, connection)).difference(waiting)
+                touch(connection, [one.event for one in others], end, started + self._touch_pause)
+                put_looked(connection, end)
             log = self._record(connection, group, judged, cursor, started, now, time.monotonic() - began)
         # Only what is committed counts.
+        if looks:
+            self._looked = end
         for state in log.states:
             one = self._rules[state.rule_id]
             self._rules[state.rule_id] = replace(one, scheduled=replace(one.scheduled, state=state))
@@ -208,7 +237,9 @@ class Runner:
                 self._lines.pop(rule_id, None)
             else:
                 self._lines[rule_id] = line
-        more = end < head or any(one.cursor < end for one in judged)
+        behind = {one.rule.rule_id for one, each in zip(group, judged, strict=True) if each.cursor < head}
+        self._behind = (self._behind - {one.rule.rule_id for one in group}) | behind
+        more = end < head or bool(behind)
         return Ran(1, len(group), created, more, time.monotonic() - began, log.executions)
 
     # -- finding ----------------------------------------------------------------------------------------------------
@@ -240,7 +271,7 @@ class Runner:
                             touched[at].add(event)
             end = stretch.end
             # What waits is not read for nothing: rules with all that they may raise go on from here.
-            if held >= _HELD or all(one.full for one in found.values()):
+            if held >= _HELD or (found and all(one.full for one in found.values())):
                 return found, touched, end
         return found, touched, min(head, cursor + _PASS_ROWS)
 
@@ -258,16 +289,22 @@ class Runner:
         self._dispatch = (key, now, compiled)
         return compiled
 
-    def _watched(self, now: datetime) -> dict[str, list[tuple[str, datetime]]]:
-        """The values that cases wait for: of each the events of the cases, and when a touch makes them due."""
-        days = timedelta(days=self._home.settings.watch.case_days)
-        found: dict[str, list[tuple[str, datetime]]] = {}
+    def _waiting(self, now: datetime, connection: Connection | None = None) -> tuple[Watch, ...]:
+        """The cases that wait for records."""
+        since = now - timedelta(days=self._home.settings.watch.case_days)
+        if connection is not None:
+            return watches(connection, since)
         with self._home.database.read() as connection:
-            for one in watches(connection, now - days):
-                # What is touched again and again is looked at more and more rarely.
-                pause = min(self._touch_pause * 2 ** min(max(one.revision - 4, 0), 20), _LONGEST_TOUCH_PAUSE)
-                for value in one.watched:
-                    found.setdefault(value, []).append((one.event, now + pause))
+            return watches(connection, since)
+
+    def _watched(self, waiting: Iterable[Watch], now: datetime) -> dict[str, list[tuple[str, datetime]]]:
+        """The values that cases wait for: of each the events of the cases, and when a touch makes them due."""
+        found: dict[str, list[tuple[str, datetime]]] = {}
+        for one in waiting:
+            # What is touched again and again is looked at more and more rarely.
+            pause = min(self._touch_pause * 2 ** min(max(one.revision - 4, 0), 20), _LONGEST_TOUCH_PAUSE)
+            for value in one.watched:
+                found.setdefault(value, []).append((one.event, now + pause))
         return found
 
     # -- recording --------------------------------------------------------------------------------------------------

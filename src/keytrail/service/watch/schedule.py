@@ -66,15 +66,15 @@ class Scheduled:
     def due(self, now: datetime, head: int, *, eager: bool) -> bool:
         """Whether it is to run now: it has waited long enough, or there is something new and it need not wait."""
         state = self.state
-        if state.retry_at is not None and now < state.retry_at:
+        # A clock that was set back must not make rules wait for it to come round again.
+        ago = timedelta() if state.last_run is None else now - state.last_run
+        if state.retry_at is not None and now < state.retry_at and ago >= timedelta():
             return False
         if eager and state.cursor < head:
             return True
         if state.last_run is None:
             return True
-        # A clock that was set back must not make rules wait for it to come round again.
-        waited = now - state.last_run
-        return waited >= interval_of(self.rule) or waited < timedelta()
+        return ago >= interval_of(self.rule) or ago < timedelta()
 
 
 def reconcile(

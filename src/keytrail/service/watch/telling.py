@@ -16,8 +16,8 @@ from keytrail.service.installation import Installation
 from keytrail.service.triage import document_of
 from keytrail.service.watch.judging import Judged
 from keytrail.service.watch.pauses import Pauses
-from keytrail.store.state.alerts import NewAlert, StoredAlert, alert, alerts_of_event
-from keytrail.store.state.cases import Case, Revision, latest_revision, open_cases, put_case, untold
+from keytrail.store.state.alerts import NewAlert, StoredAlert, alert, alerts_of_event, set_verdict
+from keytrail.store.state.cases import Case, Revision, case_of, latest_revision, open_cases, put_case, untold
 from keytrail.store.state.lease import Lease
 from keytrail.store.state.outbox import (
     Letter,
@@ -48,16 +48,27 @@ class Posting:
         self._sinks = tuple(sinks)
 
     def alerts(self, connection: Connection, judged: Sequence[Judged], now: datetime) -> None:
-        """Open the cases of new alerts, and post those that have none."""
+        """Open the cases of new alerts, and post those that have none, or whose case was told before them."""
         made = [(new, raw) for one in judged for new, raw in one.alerts]
         if not made:
             return
-        cases = [case for new, raw in made if (case := _case(new, raw, now)) is not None]
-        open_cases(connection, cases)
-        of_case = {case.event for case in cases}
+        opened = [case for new, raw in made if (case := _case(new, raw, now)) is not None]
+        open_cases(connection, opened)
+        events = {case.event for case in opened}
         for new, _ in made:
-            if new.event not in of_case:
-                self._post(connection, [alert(connection, new.id)], None, "new", now)
+            case = case_of(connection, new.event) if new.event in events else None
+            revision = None if case is None else latest_revision(connection, new.event)
+            if revision is not None:
+                set_verdict(
+                    connection,
+                    new.event,
+                    verdict=revision.verdict,
+                    score=revision.score,
+                    summary=str(revision.document.get("summary", "")),
+                    now=now,
+                )
+            if case is None or case.told:
+                self._post(connection, [alert(connection, new.id)], revision, "new", now)
 
     def revision(self, connection: Connection, case: Case, revision: Revision, now: datetime) -> str:
         """Post the first verdict of a case, or one that is graver than what was told; returns what is told now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -21,7 +21,7 @@ from keytrail.store.state.catalog import (
     replace_segments,
 )
 from keytrail.store.state.lease import Lease
-from keytrail.store.state.rule_states import RuleState, forget_executions
+from keytrail.store.state.rule_states import forget_executions, rule_states
 
 _LOG = logging.getLogger("keytrail.watch")
 
@@ -36,7 +36,7 @@ class Upkeep:
         self._last: datetime | None = None
         self._warned: tuple[int, ...] = ()
 
-    def round(self, states: Sequence[RuleState]) -> None:
+    def round(self) -> None:
         """Do what is due. Raises StoreError."""
         now = self._clock()
         pause = timedelta(minutes=self._home.settings.watch.compact_minutes)
@@ -44,7 +44,7 @@ class Upkeep:
             return
         self._last = now
         self.compact()
-        self.retire(states)
+        self.retire()
         self.clear()
 
     def compact(self) -> int:
@@ -65,10 +65,13 @@ class Upkeep:
         for _, each in groupby(arrived, key=_quiet):
             yield from plan([one.segment for one in each], self._clock().date(), sizes)
 
-    def retire(self, states: Sequence[RuleState]) -> int:
+    def retire(self) -> int:
         """Drop segments whose days are over; returns how many. One that a rule still needs stays, with a warning."""
         now = self._clock()
-        slowest = min((one.cursor for one in states), default=None)
+        with self._home.database.read() as connection:
+            # The state's word: a service that has just begun has not looked at its rules yet.
+            states = rule_states(connection).values()
+        slowest = min((one.cursor for one in states if one.running), default=None)
         segments = self._home.catalog.segments()
         found = expired(segments, now.date(), self._home.settings.lake.retention_days, slowest)
         needed = tuple(one.id for one in found.needed)

@@ -8,14 +8,12 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from keytrail import query as kql
-from keytrail.cloudtrail import CATALOGUE, Document, Json
+from keytrail.cloudtrail import Document, Json
 from keytrail.cloudtrail.geo import GeoLookup
 from keytrail.errors import Place, StoreError
 from keytrail.search import Options, Pattern
 from keytrail.search.examine import read_row
 from keytrail.store.lake.model import Catalog
-from keytrail.store.lake.narrow import narrowing_of
 from keytrail.store.lake.question import Question
 from keytrail.store.lake.read import LakeReader, Limits, Window
 from keytrail.store.lake.sweep import Hit, in_order
@@ -80,7 +78,7 @@ def count(
 ) -> int:
     """How many events `hunt` finds; without reading a record where columns alone decide. Raises as it does."""
     question = _question(what, geo)
-    narrowing = narrowing_of(kql.compile(what.query, CATALOGUE, now=what.now, strict=what.strict), strict=what.strict)
+    narrowing = question.narrowing
     if narrowing.exact and not what.containing:
         reader = LakeReader(folder, catalog, limits)
         try:

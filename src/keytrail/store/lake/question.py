@@ -30,8 +30,8 @@ class Found:
 class Question:
     """Some patterns, within the times that at least one of them asks for. Raises QueryError.
 
-    The events that `containing` is given for hold it in a string value, at any depth. `sightings` are looked for
-    besides; those that were answered are in `seen`.
+    With `containing` only events that hold it in a string value, at any depth. `sightings` are looked for besides;
+    those that were answered are in `seen`. `narrowing` says what columns know of a question that is one query.
     """
 
     def __init__(

@@ -53,18 +53,21 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Event times in microseconds since 1970, from `low` on and before `high`, and whether events without one count."""
+    """Event times in microseconds since 1970, from `low` on and before `high`."""
 
     low: int = TIMELESS
     high: int = _LAST
-    timeless: bool = True
 
     @classmethod
     def of(cls, since: datetime | None, until: datetime | None) -> Window:
-        """The window of an interval; an event without a time lies in none with a bound."""
+        """The window of an interval."""
         low, high = micros_of(since), micros_of(until)
-        unbound = low is None and high is None
-        return cls(TIMELESS if low is None else low, _LAST if high is None else high, unbound)
+        return cls(TIMELESS if low is None else low, _LAST if high is None else high)
+
+    @property
+    def timeless(self) -> bool:
+        """Whether events without a time count: they lie in no interval with a bound."""
+        return self.low == TIMELESS and self.high == _LAST
 
     def span(self, first: int | None, last: int | None, timeless: bool) -> tuple[int, int] | None:
         """Of rows with times from `first` to `last`, and such without if `timeless`: those that count; None if none."""
@@ -81,10 +84,7 @@ class Window:
             if bound not in (TIMELESS, _LAST):
                 parts.append(f"time {sign} make_timestamptz(?::BIGINT)")
                 params.append(bound)
-        timed = " AND ".join(parts)
-        if self.timeless:
-            return (f"({timed} OR time IS NULL)" if timed else ""), tuple(params)
-        return (timed or "time IS NOT NULL"), tuple(params)
+        return " AND ".join(parts), tuple(params)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,10 +245,8 @@ def _window(patterns: Iterable[Pattern], sightings: Iterable[Sighting]) -> Windo
     for pattern in patterns:
         asked += pattern.literals or [pattern]
     windows = [Window.of(one.since, one.until) for one in asked]
-    windows += [Window(high=_before(one), timeless=False) for one in sightings]
-    return Window(
-        min(one.low for one in windows), max(one.high for one in windows), any(one.timeless for one in windows)
-    )
+    windows += [Window(high=_before(one)) for one in sightings]
+    return Window(min(one.low for one in windows), max(one.high for one in windows))
 
 
 def _before(sighting: Sighting) -> int:

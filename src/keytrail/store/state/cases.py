@@ -9,9 +9,13 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from keytrail.store.state.tables import cases, revisions
+from keytrail.store.state.objects import set_marks
+from keytrail.store.state.tables import cases, marks, revisions
 
 Json = dict[str, object]
+
+# The mark that says up to where records were held against what cases wait for.
+_LOOKED = "service/touches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,11 @@ def open_cases(connection: Connection, opened: Sequence[Case]) -> None:
 
 def due_cases(connection: Connection, now: datetime, most: int) -> tuple[Case, ...]:
     """Cases whose time has come: those that nobody looked at yet first, then as they are due."""
+    # What was never tried is due at once, also by a clock that was set back since.
+    new = (cases.c.revision == 0) & (cases.c.failures == 0)
     query = (
         sa.select(cases)
-        .where(cases.c.due_at <= now)
+        .where(new | (cases.c.due_at <= now))
         .order_by(sa.case((cases.c.revision == 0, 0), else_=1), cases.c.due_at)
         .limit(most)
     )
@@ -107,6 +113,17 @@ def hasten(connection: Connection, now: datetime) -> None:
     """What was touched since its latest revision is due now, and not only when more may have come."""
     behind = (cases.c.revision > 0) & (cases.c.touched > cases.c.as_of)
     connection.execute(sa.update(cases).where(behind).values(due_at=now))
+
+
+def looked_up_to(connection: Connection) -> int:
+    """The position from which on no record was held yet against what cases wait for."""
+    found = connection.execute(sa.select(marks.c.value).where(marks.c.name == _LOOKED)).scalar_one_or_none()
+    return 0 if found is None else int(found)
+
+
+def put_looked(connection: Connection, position: int) -> None:
+    """All records before a position were, and the cases that they touch are known."""
+    set_marks(connection, {_LOOKED: str(position)})
 
 
 def untold(connection: Connection, before: datetime, most: int) -> tuple[Case, ...]:

@@ -28,7 +28,7 @@ def version(connection: Connection) -> int:
 
 
 def changed(connection: Connection) -> None:
-    """Say that exceptions or value lists are others now."""
+    """Say that exceptions or value lists are others now; whoever else changes them waits for this transaction."""
     advance(connection, _VERSION, 1)
 
 
@@ -47,6 +47,7 @@ def list_of(connection: Connection, key: Key) -> ExceptionList | None:
 
 def put_list(connection: Connection, made: ExceptionList, now: datetime) -> bool:
     """Store a list, in place of one of the same key; returns whether there was one."""
+    changed(connection)
     there = sa.update(exception_lists).where(_is(exception_lists, "list_id", made.key))
     replaced = bool(connection.execute(there.values(document=made.to_dict(), updated_at=now)).rowcount)
     if not replaced:
@@ -55,7 +56,6 @@ def put_list(connection: Connection, made: ExceptionList, now: datetime) -> bool
                 list_id=made.list_id, namespace=made.namespace_type, document=made.to_dict(), updated_at=now
             )
         )
-    changed(connection)
     return replaced
 
 
@@ -95,6 +95,7 @@ def item_of(connection: Connection, key: Key) -> ExceptionItem | None:
 
 def put_item(connection: Connection, item: ExceptionItem, now: datetime) -> bool:
     """Store an item of a list that there is, in place of one of the same key; returns whether there was one."""
+    changed(connection)
     values = {"list_id": item.list_id, "document": item.to_dict(), "updated_at": now}
     there = sa.update(exception_items).where(_is(exception_items, "item_id", item.key))
     replaced = bool(connection.execute(there.values(**values)).rowcount)
@@ -102,7 +103,6 @@ def put_item(connection: Connection, item: ExceptionItem, now: datetime) -> bool
         connection.execute(
             sa.insert(exception_items).values(item_id=item.item_id, namespace=item.namespace_type, **values)
         )
-    changed(connection)
     return replaced
 
 

@@ -47,9 +47,11 @@ def post(connection: Connection, letters: Sequence[Letter], now: datetime) -> No
 
 def waiting(connection: Connection, sink: str, now: datetime, most: int) -> tuple[Letter, ...]:
     """Letters to a sink whose time has come, as they were posted."""
+    # What was never tried is due at once, also by a clock that was set back since.
+    due = (outbox.c.attempts == 0) | (outbox.c.due_at <= now)
     query = (
         sa.select(outbox)
-        .where(outbox.c.state == "waiting", outbox.c.sink == sink, outbox.c.due_at <= now)
+        .where(outbox.c.state == "waiting", outbox.c.sink == sink, due)
         .order_by(outbox.c.id)
         .limit(most)
     )

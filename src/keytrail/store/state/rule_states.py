@@ -10,11 +10,15 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from keytrail.store.state.counters import advance
 from keytrail.store.state.tables import executions, rule_choices, rule_documents, rules, stretches
 
 Json = dict[str, object]
 Status = Literal["new", "succeeded", "warning", "failed", "disabled", "gone"]
 Stretch = Literal["searched", "disabled", "before"]
+
+# A counter that does not count: its row is the lock of those who decide.
+_CHOICES = "choices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,14 @@ def choices(connection: Connection) -> dict[str, Choice]:
     }
 
 
+def hold_choices(connection: Connection) -> None:
+    """From here on, whoever else decides waits for this transaction: for what is read to be decided upon."""
+    advance(connection, _CHOICES, 0)
+
+
 def put_choice(connection: Connection, rule_id: str, choice: Choice) -> None:
     """Store what a person decided."""
+    hold_choices(connection)
     values = {"enabled": choice.enabled, "catch_up": choice.catch_up, "snoozed_until": choice.snoozed_until}
     if not connection.execute(
         sa.update(rule_choices).where(rule_choices.c.rule_id == rule_id).values(**values)

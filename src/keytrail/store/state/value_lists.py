@@ -46,6 +46,7 @@ def put_value_list(
     connection: Connection, id: str, type: str, name: str, values: Sequence[str], now: datetime, *, keep: bool = False
 ) -> None:
     """Store a list with its values, in place of one of the same id; `keep` adds to the values that it has."""
+    changed(connection)
     there = sa.update(value_lists).where(value_lists.c.id == id).values(type=type, name=name, updated_at=now)
     if not connection.execute(there).rowcount:
         connection.execute(sa.insert(value_lists).values(id=id, type=type, name=name, updated_at=now))
@@ -59,7 +60,6 @@ def put_value_list(
         connection.execute(
             sa.insert(value_items), [{"list_id": id, "value": value} for value in fresh[at : at + _ROWS]]
         )
-    changed(connection)
 
 
 def remove_value_list(connection: Connection, id: str) -> None:
