@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from keytrail.cloudtrail import Document
 from keytrail.detect import Execution, alert_id, build_alert
-from keytrail.rules import Rule, builtin
+from keytrail.rules import Rule
 from keytrail.service.installation import Installation, installation
 from keytrail.settings import load_settings
-from keytrail.store.state.alerts import NewAlert, add_alerts
+from keytrail.store.state.alerts import NewAlert, add_alerts, set_verdict
 from keytrail.store.state.cases import Case, Revision, add_revision, open_cases
 
 FIELD = "keytrail.investigation"
@@ -70,14 +69,6 @@ def add_investigated(document: Mapping[str, Any], raw: bytes = b"{}") -> str:
         add_alerts(connection, [made], NOW)
         open_cases(connection, [Case(made.event, made.event_id, NOW, raw, NOW, revision=1)])
         add_revision(connection, Revision(made.event, 1, 7, NOW, found["verdict"], found["score"], dict(found)))
+        told = {"verdict": found["verdict"], "score": found["score"], "summary": found["summary"]}
+        set_verdict(connection, made.event, **told, now=NOW)
     return made.id
-
-
-def a_rule(name: str = "Every policy change") -> Rule:
-    """A built-in rule."""
-    return builtin().rules[0]
-
-
-def folder() -> Path:
-    """Where the lake and the state of the current folder are."""
-    return Path("keytrail-lake")

@@ -36,7 +36,7 @@ def at_work(home: Installation, now: datetime, *feeds: FeedLine) -> None:
     """A service that has just told how it is."""
     acquire(home.database, "keytrail on host, process 7", now)
     started = now - timedelta(hours=2)
-    status = Status(now.isoformat(), started.isoformat(), True, "keytrail on host, process 7", 0, feeds, (), (), ())
+    status = Status(now.isoformat(), started.isoformat(), True, "keytrail on host, process 7", 0, feeds, (), (), (), ())
     with home.database.write() as connection:
         put_status(connection, status)
 

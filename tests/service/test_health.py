@@ -22,7 +22,7 @@ from keytrail.service.health_state import (
     look,
 )
 from keytrail.service.installation import Installation, installation
-from keytrail.service.watch.status import FeedLine, Status, put_status
+from keytrail.service.watch.status import FeedLine, Status, put_status, TroubleLine
 from keytrail.settings import Settings
 from keytrail.store.state.alerts import add_alerts
 from keytrail.store.state.cases import open_cases
@@ -46,8 +46,10 @@ STATUS = Status(
     feeds=(FEED,),
     rules=(),
     sinks=(),
+    troubles=(),
     rule_errors=(),
 )
+FULL = TroubleLine("take in", "the disk is full", "Make room.", (NOW - MINUTE * 5).isoformat())
 RULE = RuleState("rule-1", "Key opened", "f" * 64, cursor=100, last_run=NOW, status="succeeded")
 WELL = Seen(
     database="sqlite:////lake/state.db",
@@ -130,6 +132,13 @@ def test_a_service_that_is_not_at_work_is_the_only_news(seen: Seen, said: str) -
         (of_feed(problem="cut", since=(NOW - 2 * MINUTE).isoformat()), "error", "feed", "cut (since 2026-03-01 07:58"),
         (of_feed(problem="cut", since=(NOW - timedelta(seconds=30)).isoformat()), "warning", "feed", "cut"),
         (of_feed(lag_seconds=901.0), "error", "feed lag", "15 minutes behind"),
+        (replace(WELL, status=replace(STATUS, troubles=(FULL,))), "error", "failing", "take in records: the disk is full"),
+        (
+            replace(WELL, status=replace(STATUS, troubles=(replace(FULL, since=NOW.isoformat()),))),
+            "warning",
+            "failing",
+            "take in records",
+        ),
         (of_feed(set_aside=2, notes=("set aside: x: broken", "other")), "warning", "set aside", "2 deliveries"),
         (of_rule(9, timedelta(minutes=16)), "error", "rule lag", "1 rule behind, 'Key opened' by 9 records"),
         (of_rule(9, timedelta(hours=1), status="failed", message="boom"), "error", "rule", "'Key opened' fails: boom"),

@@ -6,14 +6,17 @@ import textwrap
 from collections.abc import Iterator
 
 from keytrail.phrases import count
-from keytrail.report.alerts import ReportItem, alert_sections, investigation_of, row_of
+from keytrail.report import access, data, people, story
+from keytrail.report.alerts import ReportItem, alert_sections, investigation_of, raw_section, row_of
 from keytrail.report.blocks import Block, Bounds, Cell, Diff, Facts, Folded, Inline, Items, Paragraph, Section, Table
-from keytrail.report.case import case_facts, case_sections
+from keytrail.report.case import case_facts
+from keytrail.report.reading import Json
 from keytrail.text import for_terminal, shorten
 
 BOUNDS = Bounds(gains=15, data=15, acts=15, timeline=40, findings=15, others=10, diff_lines=200)
 _WIDTH = 110
 _LONGEST = 400
+_SHORT = 20  # characters of a cell that leaves room beside it
 
 
 def plain_report(item: ReportItem) -> Iterator[tuple[str, list[str]]]:
@@ -28,11 +31,31 @@ def plain_report(item: ReportItem) -> Iterator[tuple[str, list[str]]]:
     else:
         heading = f"{row.verdict_words} ({row.score} of 100): {row.rule}"
         first = [*_wrapped(row.summary), "", *_facts(case_facts(item, row, found))]
-        sections = case_sections(item, row, found, BOUNDS)
+        sections = _case(item, found)
     yield for_terminal(heading), first
     for one in sections:
         if lines := [line for block in one.blocks for line in _block(block)]:
             yield for_terminal(one.title), lines
+
+
+def _case(item: ReportItem, found: Json) -> tuple[Section, ...]:
+    """The sections of an investigation, why it came to its verdict before what happened when."""
+    listed = (
+        access.gained(found, BOUNDS),
+        access.lost(found, BOUNDS),
+        story.verdict(found),
+        story.findings(found, BOUNDS),
+        access.accounts(found, BOUNDS),
+        data.data_at_stake(found, BOUNDS),
+        people.since(found, BOUNDS),
+        people.actor(found, BOUNDS),
+        story.timeline(found, BOUNDS),
+        data.key(found),
+        access.policy(found, BOUNDS),
+        story.unknown(found),
+        raw_section(item, row_of(item)),
+    )
+    return tuple(one for one in listed if one is not None)
 
 
 def _block(block: Block | Folded) -> Iterator[str]:
@@ -57,14 +80,23 @@ def _block(block: Block | Folded) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    """Each row as its first cell with the others below it: a terminal has no room for columns of sentences."""
+    """Each row as its first cell with the others below it: a terminal has no room for columns of sentences.
+
+    A short first cell, such as a time, has the second one beside it, and what else there is on one line.
+    """
     if table.caption:
         yield from _wrapped(table.caption)
     for row in table.rows:
-        yield from _wrapped(_cell(row[0]) or "-", "- ")
-        for title, value in zip(table.columns[1:], row[1:], strict=True):
-            if text := _cell(value):
-                yield from _wrapped(f"{title}: {text}", "    ")
+        first, *others = map(_cell, row)
+        named = [(title, text) for title, text in zip(table.columns[1:], others, strict=True) if text]
+        if len(first) <= _SHORT and others:
+            yield from _wrapped(others[0], f"- {first}  ")
+            if rest := ", ".join(f"{title}: {text}" for title, text in named[1:]):
+                yield from _wrapped(rest, "    ")
+            continue
+        yield from _wrapped(first or "-", "- ")
+        for title, text in named:
+            yield from _wrapped(f"{title}: {text}", "    ")
     if table.left_out:
         yield f"  {count(table.left_out, 'more ' + table.noun)} not shown"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
 from keytrail.phrases import count
 from keytrail.service.health_state import SILENT_SECONDS, Holder, Room, RuleProgress, Seen, SinkProgress
-from keytrail.service.watch.status import FeedLine, Status
+from keytrail.service.watch.status import FeedLine, Status, TroubleLine
 from keytrail.settings import Settings
 
 Json = dict[str, object]
@@ -24,6 +24,7 @@ _LISTED = 5
 
 Kind = Literal[
     "service",
+    "failing",
     "feed",
     "feed lag",
     "set aside",
@@ -111,6 +112,7 @@ class Health:
                 "heard_at": holder.heard_at.isoformat() if holder else None,
                 "started_at": status.started_at if status else None,
             },
+            "troubles": [asdict(one) for one in status.troubles] if status else [],
             "feeds": [_feed_dict(one) for one in status.feeds] if status else [],
             "rules": [_rule_dict(one) for one in seen.rules],
             "sinks": [_sink_dict(one) for one in seen.sinks],
@@ -126,6 +128,8 @@ def health_of(seen: Seen, bounds: Bounds, now: datetime) -> Health:
     found = list(_service(seen.status, seen.holder, now))
     status = seen.status
     if not found and status is not None:
+        for trouble in status.troubles:
+            found += _trouble(trouble, now)
         for feed in status.feeds:
             found += _feed(feed, bounds, now)
         found += _behind(seen.rules, bounds, now)
@@ -169,6 +173,27 @@ def _service(status: Status | None, holder: Holder | None, now: datetime) -> Ite
         )
 
 
+def _trouble(trouble: TroubleLine, now: datetime) -> Iterator[Finding]:
+    since = datetime.fromisoformat(trouble.since)
+    passing = abs((now - since).total_seconds()) < _GRACE_SECONDS
+    yield Finding(
+        "warning" if passing else "error",
+        "failing",
+        f"the service fails to {_WORDS.get(trouble.part, trouble.part)}: {trouble.what} (since {_time(since)})",
+        trouble.advice or "It is tried again, with growing pauses; nothing is lost meanwhile.",
+    )
+
+
+_WORDS = {
+    "take in": "take in records",
+    "rules": "run rules",
+    "investigate": "investigate",
+    "tell": "tell people",
+    "lease": "renew its lease",
+    "upkeep": "keep house",
+}
+
+
 def _feed(feed: FeedLine, bounds: Bounds, now: datetime) -> Iterator[Finding]:
     if feed.problem is not None:
         since = datetime.fromisoformat(feed.since) if feed.since else None
@@ -193,7 +218,7 @@ def _feed(feed: FeedLine, bounds: Bounds, now: datetime) -> Iterator[Finding]:
             "set aside",
             f"{feed.label}: {count(feed.set_aside, 'delivery')} set aside, not tried again",
             next((note for note in reversed(feed.notes) if note.startswith("set aside")), "The log says which and why.")
-            + "\nWhat was mended is taken in by `keytrail lake import --detect PATH`.",
+            + "\nOnce they are mended, a restart of the service tries them again.",
         )
 
 
@@ -305,8 +330,7 @@ def _damage(damaged: tuple[tuple[str, str], ...]) -> Iterator[Finding]:
             "warning",
             "damage",
             f"{count(len(damaged), 'object')} not read whole, the latest {name}: {what}",
-            "The rest of each was taken in. If the original is whole again, it is taken in when it arrives again, or "
-            "by `keytrail lake import PATH`.",
+            "The rest of each was taken in. Where the original is whole, it is taken in when it arrives again.",
         )
 
 

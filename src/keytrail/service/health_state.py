@@ -81,8 +81,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything at one moment. `damaged` are names of objects with what is wrong, the latest first; `due_at` is when
-    the investigation is due that waits longest."""
+    """Everything at one moment.
+
+    `damaged` are names of objects with what is wrong, the latest first; `due_at` is when the investigation is due that
+    waits longest.
+    """
 
     database: str
     version: str

@@ -15,7 +15,7 @@ from keytrail.service.requests import Found, Progress
 from keytrail.service.running import open_sources
 from keytrail.service.watch.clock import Clock, system_clock
 from keytrail.service.watch.ingest import HowTaken
-from keytrail.service.watch.loop import Service
+from keytrail.service.watch.service import Service
 from keytrail.settings import Settings
 from keytrail.sources import Source, TimeWindow
 from keytrail.sources.feeds import Delivery

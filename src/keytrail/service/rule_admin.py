@@ -110,7 +110,7 @@ def all_named(rules: Sequence[Rule], ids: Iterable[str]) -> tuple[Rule, ...]:
 def decide(
     connection: Connection, rules: Sequence[Rule], *, enabled: bool, catch_up: bool, author: Author
 ) -> tuple[str, ...]:
-    """Enable or disable rules, whatever their files say; returns the ids of those that were not so already.
+    """Enable or disable rules, whatever their files say; returns the ids of those that were not decided so already.
 
     `catch_up`: a rule that is enabled goes on where it was, and does not begin anew.
     """
@@ -120,10 +120,11 @@ def decide(
     for rule in rules:
         old = before.get(rule.rule_id, Choice())
         new = replace(old, enabled=enabled, catch_up=catch_up)
-        if rule.enabled == enabled and old == new:
+        if old == new:
             continue
         put_choice(connection, rule.rule_id, new)
-        detail = {"before": {"enabled": rule.enabled}, "after": {"enabled": enabled, "catch_up": catch_up}}
+        was = rule.enabled if old.enabled is None else old.enabled
+        detail = {"before": {"enabled": was}, "after": {"enabled": enabled, "catch_up": catch_up}}
         _log(connection, author, rule.rule_id, "enable" if enabled else "disable", detail)
         changed.append(rule.rule_id)
     return tuple(changed)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from keytrail import search
 from keytrail.aws import AwsSettings
@@ -16,6 +17,9 @@ from keytrail.search import Counts, Crew, Listing, Options, Pattern, Plan, Resul
 from keytrail.service.requests import Observe, Progress, Report
 from keytrail.settings import Settings
 from keytrail.sources import Source, SourceSettings, open_source
+
+if TYPE_CHECKING:
+    from keytrail.sources.feeds import FeedSettings
 
 # Errors kept for the result; a face that wants all of them listens with `report`.
 _MOST_ERRORS_KEPT = 1000
@@ -44,6 +48,14 @@ def source_settings(settings: Settings) -> SourceSettings:
         lookup_days=settings.aws.lookup_days,
         lookup_calls_per_second=settings.aws.lookup_calls_per_second,
     )
+
+
+def feed_settings(settings: Settings) -> FeedSettings:
+    """Beats and bounds of feeds, and how they reach AWS."""
+    from keytrail.sources.feeds import FeedSettings
+
+    told = {one.name: getattr(settings.feeds, one.name) for one in fields(FeedSettings) if one.name != "source"}
+    return FeedSettings(source=source_settings(settings), **told)
 
 
 def aws_settings(settings: Settings) -> AwsSettings:

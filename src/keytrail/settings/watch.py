@@ -15,7 +15,7 @@ class StateSettings(Section):
     url: str = Field(
         default="",
         description="sqlite:////absolute/path.db, or postgresql://user@host/database; left out, a SQLite file in the"
-        " lake's folder. A password may stand in it, or in ~/.pgpass or PGPASSWORD.",
+        " lake's folder. With a password in it, better as the variable KEYTRAIL_STATE__URL.",
     )
     lock_wait_seconds: float = Field(
         default=30, gt=0, le=3600, description="Seconds that a write waits for another process that writes."

@@ -1,6 +1,6 @@
 """An installation to try the service on: records in a few lines, a feed, a clock that is set by hand, sinks that remember.
 
-Everything runs in the thread of the test, part by part, as `keytrail.service.watch.loop.Service` has them.
+Everything runs in the thread of the test, part by part, as `keytrail.service.watch.service.Service` has them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keytrail.notify import DeliveryError, Digest, Message
 from keytrail.service.installation import Installation, installation
 from keytrail.service.rule_admin import Part, coverage
 from keytrail.service.watch.ingest import HowTaken
-from keytrail.service.watch.loop import Came, Service
+from keytrail.service.watch.service import Came, Service
 from keytrail.settings import Settings
 from keytrail.sources.feeds import Delivery, FeedStatus
 from keytrail.store.lake.segment import stream_segment, verify
@@ -412,7 +412,5 @@ class Bench:
         parts = self.coverage(rule_id)
         assert all(kind != "gap" for kind, _, _ in parts), parts
         searched = {at for kind, first, end in parts if kind == "searched" for at in range(first, end)}
-        examined = {
-            at for one in runs for at in range(one.first or 0, one.end or 0) if one.first is not None
-        }
+        examined = {at for one in runs for at in range(one.first or 0, one.end or 0) if one.first is not None}
         assert searched <= examined, (parts, runs)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from keytrail.errors import StoreError
-from keytrail.service.watch.loop import Service
+from keytrail.service.watch.service import Service
 from keytrail.sources.feeds import Delivery
 from keytrail.store.state import objects
 from tests.service.watch.kit import Bench, MemoryFeed, event, ids_of, probes, rule, stored_bytes

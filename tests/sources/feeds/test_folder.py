@@ -150,12 +150,12 @@ def test_an_empty_file_is_no_file_until_something_is_in_it(
 def test_many_files_that_are_committed_cost_no_memory_and_no_listing(
     folder: Open, ledger: MemoryLedger, clock: HandClock, tmp_path: Path, listed: Counter[str]
 ) -> None:
-    for number in range(3000):
+    for number in range(1200):
         (tmp_path / f"{number}.json").write_text("x")
-    feed = folder(max_under_way=700)
+    feed = folder(max_under_way=300)
     found = set(drain(feed, ledger))
-    assert len(found) == 3000
-    assert max(ledger.asked) <= 700 + 500
+    assert len(found) == 1200
+    assert max(ledger.asked) <= 300 + 500
     clock.pass_by(700)
     drain(feed, ledger)
     for _ in range(700):  # a quiet time, after which nothing counts as lively
@@ -163,11 +163,11 @@ def test_many_files_that_are_committed_cost_no_memory_and_no_listing(
         clock.pass_by(1)
     listed.clear()
     ledger.asked.clear()
-    for _ in range(500):
+    for _ in range(300):
         assert feed.receive(0) == ()
         clock.pass_by(1)
     assert listed.total() <= 1
-    assert len(ledger.asked) <= 3000 // 500 + 1
+    assert len(ledger.asked) <= 1200 // 500 + 1
     assert feed.status().waiting == 0
 
 

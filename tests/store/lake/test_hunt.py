@@ -378,6 +378,12 @@ def test_a_count_that_columns_decide_reads_no_record(tmp_path: Path, monkeypatch
         count(tmp_path, catalog, Hunt("event.action: Put", NOW), limits=LIMITS)
 
 
+def test_a_placeholder_in_a_column_counts_for_nothing(tmp_path: Path) -> None:
+    catalog = fill(tmp_path, [plain(event("e1", at(1), name="none"))])
+    check(tmp_path, catalog, [], Hunt('event.action: "none"', NOW))
+    assert count(tmp_path, catalog, Hunt("", NOW, containing="absent"), limits=LIMITS) == 0
+
+
 # -- DuckDB ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -241,6 +242,13 @@ def test_what_was_found_of_many_values_at_many_times_is_told_apart(store: LakeSt
     assert ids(store, Selector.any_of(("1", "2", "3"))) == ["e01", "e02", "e03"]
     assert ids(store, Selector.any_of(("2",)), at(1), at(3)) == ["e02"]
     assert ids(store, Selector.any_of(("2",)), at(3)) == []
+
+
+def test_a_value_that_no_column_can_hold_is_seen_in_the_record(tmp_path: Path) -> None:
+    store = LakeStore(tmp_path, fill(tmp_path, [json.dumps(event("e1", at(1), sourceIPAddress="\ud800"))]), now=NOW)
+    assert store.seen(Sighting(ADDRESS, "\ud800", ACCOUNT, at(2)))
+    assert not store.seen(Sighting(ADDRESS, "\ufffd", ACCOUNT, at(2)))
+    store.close()
 
 
 # -- a lake is what memory is -------------------------------------------------------------------------------------

@@ -107,23 +107,26 @@ def test_a_verdict_is_that_of_all_alerts_of_the_event(database: Database) -> Non
 
 def test_a_case_is_opened_once_and_due_ones_come_in_order(database: Database) -> None:
     with database.write() as connection:
-        later = case(1, due_at=NOW + MINUTE)
-        cases.open_cases(connection, [later, later, case(2)])
-        cases.open_cases(connection, [replace(later, raw=b"other"), case(3, due_at=None)])
-        assert [one.event for one in cases.due_cases(connection, NOW, 10)] == [case(2).event]
+        seen = case(2, revision=1, watched=(HOSTILE, "key"))
+        cases.open_cases(connection, [case(1, due_at=NOW + MINUTE), seen, seen])
+        cases.open_cases(connection, [replace(case(1), raw=b"other"), case(3, due_at=None, revision=1)])
+        # One that nobody looked at yet comes at once, whatever the clock says, and before all that are due for longer.
+        new = case(1, due_at=NOW + MINUTE)
+        assert cases.due_cases(connection, NOW, 10) == (new, seen)
+        assert cases.due_cases(connection, NOW, 1) == (new,)
         assert cases.next_due(connection) == NOW
-        seen = replace(case(2), revision=1, watched=(HOSTILE, "key"), due_at=NOW)
-        cases.put_case(connection, seen)
-        # One that nobody looked at yet comes before one that is due for longer.
-        assert cases.due_cases(connection, NOW + MINUTE, 10) == (later, seen)
-        assert [one.event for one in cases.due_cases(connection, NOW + MINUTE, 1)] == [later.event]
-        assert cases.watches(connection, NOW) == (cases.Watch(seen.event, 1, (HOSTILE, "key")),)
+        failed = replace(new, failures=1)
+        cases.put_case(connection, failed)
+        assert cases.due_cases(connection, NOW, 10) == (seen,)
+        assert cases.due_cases(connection, NOW + MINUTE, 10) == (failed, seen)
+        assert cases.watches(connection, NOW)[0] == cases.Watch(seen.event, 1, (HOSTILE, "key"))
         assert cases.watches(connection, NOW + MINUTE) == ()
 
 
 def test_a_case_that_is_touched_is_due_unless_it_is_due_before(database: Database) -> None:
     with database.write() as connection:
-        cases.open_cases(connection, [case(1), case(2, due_at=None), case(3, due_at=NOW + 5 * MINUTE, touched=9)])
+        opened = [case(1), case(2, due_at=None), case(3, due_at=NOW + 5 * MINUTE, touched=9)]
+        cases.open_cases(connection, opened)
         cases.touch(connection, [case(n).event for n in (1, 2, 3)], 7, NOW + MINUTE)
         due = {one.event: (one.due_at, one.touched) for one in cases.due_cases(connection, NOW + MINUTE, 10)}
     assert due == {case(1).event: (NOW, 7), case(2).event: (NOW + MINUTE, 7), case(3).event: (NOW + MINUTE, 9)}
@@ -174,8 +177,7 @@ def test_a_letter_is_posted_once_to_each_sink(database: Database) -> None:
 def test_a_letter_waits_for_its_time_and_is_tried_again(database: Database) -> None:
     _letters(database, Letter("mail", "m1", alert(1).id, "new", NOW + MINUTE))
     with database.write() as connection:
-        assert outbox.waiting(connection, "mail", NOW, 10) == ()
-        [found] = outbox.waiting(connection, "mail", NOW + MINUTE, 10)
+        [found] = outbox.waiting(connection, "mail", NOW, 10)  # at once, whatever the clock says
         outbox.put_off(connection, [found], NOW + 2 * MINUTE, HOSTILE)
         assert outbox.waiting(connection, "mail", NOW + MINUTE, 10) == ()
         [found] = outbox.waiting(connection, "mail", NOW + 2 * MINUTE, 10)

@@ -77,7 +77,7 @@ class Reason(StrEnum):
 Ids = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID...",
+        metavar="ID",
         help="Ids of alerts, the first 8 characters or more of one, or ids of events; - reads them from stdin.",
         show_default=False,
     ),

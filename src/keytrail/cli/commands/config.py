@@ -114,7 +114,7 @@ def iam_policy(
       keytrail config iam-policy --role arn:aws:iam::111122223333:role/lookup
     """
     from keytrail.service.iam_policy import iam_policies, policy_for
-    from keytrail.service.watch.start import feed_settings
+    from keytrail.service.running import feed_settings
 
     settings = options.settings(config, {})
     found = policy_for(iam_policies(settings, feed_settings(settings)), role or "")

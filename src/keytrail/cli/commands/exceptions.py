@@ -60,7 +60,7 @@ class ShowFormat(StrEnum):
     JSON = "json"
 
 
-ItemIds = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of exceptions.", show_default=False)]
+ItemIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of exceptions.", show_default=False)]
 Fields = Annotated[
     list[str] | None,
     typer.Option("--field", metavar="FIELD", help="Field of the event; several are all to hold.", show_default=False),
@@ -172,7 +172,7 @@ def show(
 def add(
     rule: Annotated[
         str | None,
-        typer.Argument(metavar="[RULE_ID]", help="The rule: its id, the start of it, or its name.", show_default=False),
+        typer.Argument(metavar="RULE_ID", help="The rule: its id, the start of it, or its name.", show_default=False),
     ] = None,
     list_id: Annotated[
         str | None,
@@ -392,7 +392,7 @@ def import_file(
 
 def export(
     list_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[LIST_ID...]", help="Ids of lists; all without.", show_default=False)
+        list[str] | None, typer.Argument(metavar="LIST_ID", help="Ids of lists; all without.", show_default=False)
     ] = None,
     output: options.OutputFile = None,
     force: options.Force = False,

@@ -132,7 +132,13 @@ def verify(
     quiet: options.Quiet = False,
     config: options.Config = None,
 ) -> None:
-    """Read every segment of the lake and compare it with what was written. Works while `keytrail watch` runs."""
+    """Read every segment of the lake and compare it with what was written. Works while `keytrail watch` runs.
+
+    \b
+    Examples:
+      keytrail lake verify
+      keytrail lake verify --lake /srv/keytrail -q || echo damaged
+    """
     from keytrail.cli.progress import watching
     from keytrail.service.lake import verify_lake
 
@@ -157,7 +163,12 @@ def compact(
     quiet: options.Quiet = False,
     config: options.Config = None,
 ) -> None:
-    """Merge small segments now, and remove files that were replaced. `keytrail watch` does so by itself."""
+    """Merge small segments now, and remove files that were replaced. `keytrail watch` does so by itself.
+
+    \b
+    Examples:
+      keytrail lake compact
+    """
     from keytrail.service.lake import compact_lake
 
     settings = options.settings(config, options.lake_flags(lake, state))

@@ -52,7 +52,7 @@ COVERAGE_COLUMNS = ("rule_id", "kind", "first", "end", "since", "until")
 _LINES = 50
 
 RuleIds = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="The rule's id, the start of it, or its name.", show_default=False)
+    list[str], typer.Argument(metavar="ID", help="The rule's id, the start of it, or its name.", show_default=False)
 ]
 
 
@@ -123,7 +123,7 @@ def snooze(
 
 def import_file(
     paths: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Rules and exceptions: NDJSON or TOML.", show_default=False)
+        list[str], typer.Argument(metavar="FILE", help="Rules and exceptions: NDJSON or TOML.", show_default=False)
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what has the same id.")] = False,
     user: options.As = None,
@@ -157,7 +157,7 @@ def import_file(
 def export(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Ids of rules; without, all that are not built in.", show_default=False),
+        typer.Argument(metavar="ID", help="Ids of rules; without, all that are not built in.", show_default=False),
     ] = None,
     output: options.OutputFile = None,
     force: options.Force = False,
@@ -184,9 +184,7 @@ def export(
 def log(
     rule: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[ID]", help="Only this rule: its id, the start of it, or its name.", show_default=False
-        ),
+        typer.Argument(metavar="ID", help="Only this rule: its id, the start of it, or its name.", show_default=False),
     ] = None,
     coverage: Annotated[
         bool, typer.Option("--coverage", help="Which records the rule examined, and which it did not.")

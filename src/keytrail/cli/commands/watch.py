@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keytrail.cli import messages, options
 from keytrail.cli.options import LogFormat
+
+if TYPE_CHECKING:
+    from keytrail.service.installation import Installation
 
 
 def watch(
@@ -54,10 +57,12 @@ def watch(
       keytrail watch s3://my-trail-bucket --once
       keytrail watch sqs://cloudtrail-objects --config keytrail.toml --log-format json
     """
+    from keytrail.service.health_state import heard_from
     from keytrail.service.logs import set_up
     from keytrail.service.supervisor import ready, stopping
-    from keytrail.service.watch.loop import Stop
+    from keytrail.service.watch.clock import system_clock
     from keytrail.service.watch.start import run_watch
+    from keytrail.service.watch.threads import Stop
 
     flags = options.source_flags(geoip, profile, region, role_arn, endpoint_url)
     flags |= options.investigation_flags(accounts, inventory, snapshots)
@@ -81,8 +86,8 @@ def watch(
 
     previous = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM)}
 
-    def started() -> None:
-        ready()
+    def started(home: Installation) -> None:
+        ready(lambda: heard_from(home.database, system_clock()))
         if not once:
             messages.plain(f"Watching {', '.join(settings.watch.sources)}; Ctrl-C ends it.")
 

@@ -81,4 +81,4 @@ def rows_of(column: pa.BinaryArray) -> Rows:
     """The records of a binary column of Arrow, where they lie."""
     _, offsets, data = column.buffers()
     places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1].tolist()
-    return Rows(memoryview(data)[places[0] : places[-1]] if data is not None else b"", places)
+    return Rows(memoryview(data or b"").cast("B")[places[0] : places[-1]], places)

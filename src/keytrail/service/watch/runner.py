@@ -182,7 +182,7 @@ class Runner:
             return self._examined(group, cursor, head)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001 - a broken rule stops itself and no other
+        except Exception as error:
             if not group:
                 raise
             if len(group) == 1:

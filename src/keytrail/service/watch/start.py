@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 
 from keytrail.errors import UsageError
 from keytrail.notify import open_sinks
-from keytrail.service.installation import installation
-from keytrail.service.running import aws_settings, source_settings
+from keytrail.service.installation import Installation, installation
+from keytrail.service.running import aws_settings, feed_settings
 from keytrail.service.watch.clock import Clock, system_clock
-from keytrail.service.watch.loop import Stop, watch
+from keytrail.service.watch.loop import watch
 from keytrail.service.watch.metrics import Metrics, serve_metrics
+from keytrail.service.watch.threads import Stop
 from keytrail.settings import Settings
-from keytrail.sources.feeds import Feed, FeedSettings, Ledger, open_feed
+from keytrail.sources.feeds import Feed, Ledger, open_feed
 from keytrail.store.state.objects import SqlLedger
 
 
@@ -22,7 +22,7 @@ def run_watch(
     stop: Stop,
     *,
     once: bool = False,
-    started: Callable[[], None] = lambda: None,
+    started: Callable[[Installation], None] = lambda _: None,
     clock: Clock = system_clock,
 ) -> None:
     """Run the service that the settings describe, until `stop` is set, or with `once` until nothing is left to do.
@@ -53,12 +53,6 @@ def open_feeds(settings: Settings, ledger: Ledger) -> Sequence[Feed]:
     """The feeds of [watch] sources. Raises UsageError for one that cannot be one."""
     given = feed_settings(settings)
     return tuple(open_feed(text, given, ledger) for text in settings.watch.sources)
-
-
-def feed_settings(settings: Settings) -> FeedSettings:
-    """Beats and bounds of feeds, and how they reach AWS."""
-    told = {one.name: getattr(settings.feeds, one.name) for one in fields(FeedSettings) if one.name != "source"}
-    return FeedSettings(source=source_settings(settings), **told)
 
 
 def _server(address: str) -> Callable[[Metrics], object]:

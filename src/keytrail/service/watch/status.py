@@ -18,7 +18,8 @@ from keytrail.store.state.outbox import backlog
 from keytrail.store.state.tables import marks
 
 if TYPE_CHECKING:
-    from keytrail.service.watch.loop import Service
+    from keytrail.service.watch.service import Service
+    from keytrail.service.watch.threads import Trouble
 
 _MARK = "service/status"
 
@@ -59,6 +60,16 @@ class SinkLine:
 
 
 @dataclass(frozen=True, slots=True)
+class TroubleLine:
+    """A part of the service that fails and is tried again: what stands in its way, and since when."""
+
+    part: str
+    what: str
+    advice: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The service at a moment. Times are RFC 3339 in UTC; positions count records."""
 
@@ -70,10 +81,13 @@ class Status:
     feeds: tuple[FeedLine, ...]
     rules: tuple[RuleLine, ...]
     sinks: tuple[SinkLine, ...]
+    troubles: tuple[TroubleLine, ...]
     rule_errors: tuple[str, ...]
 
     @classmethod
-    def of(cls, service: Service, feeds: Sequence[Feed], started: datetime, *, running: bool) -> Status:
+    def of(
+        cls, service: Service, feeds: Sequence[Feed], troubles: Sequence[Trouble], started: datetime, *, running: bool
+    ) -> Status:
         """How a service is now."""
         with service.home.database.read() as connection:
             letters = backlog(connection)
@@ -88,6 +102,7 @@ class Status:
                 RuleLine(one.rule_id, one.name, one.cursor, one.status, one.message) for one in service.runner.states
             ),
             sinks=tuple(SinkLine(name, *each) for name, each in sorted(letters.items())),
+            troubles=tuple(TroubleLine(one.part, one.what, one.advice, one.since.isoformat()) for one in troubles),
             rule_errors=tuple(map(str, service.rules.errors[:20])),
         )
 
@@ -100,6 +115,7 @@ class Status:
                 "feeds": tuple(FeedLine(**{**one, "notes": tuple(one["notes"])}) for one in data["feeds"]),
                 "rules": tuple(RuleLine(**one) for one in data["rules"]),
                 "sinks": tuple(SinkLine(**one) for one in data["sinks"]),
+                "troubles": tuple(TroubleLine(**one) for one in data["troubles"]),
                 "rule_errors": tuple(data["rule_errors"]),
             }
         )
@@ -111,10 +127,15 @@ def put_status(connection: Connection, status: Status) -> None:
 
 
 def last_status(database: Database) -> Status | None:
-    """What was written down last, None if no service ever ran."""
+    """What was written down last, None if no service ever ran, or one of another version did."""
     with database.read() as connection:
         found = connection.execute(sa.select(marks.c.value).where(marks.c.name == _MARK)).scalar_one_or_none()
-    return None if found is None else Status.from_dict(json.loads(found))
+    if found is None:
+        return None
+    try:
+        return Status.from_dict(json.loads(found))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _feed(feed: Feed) -> FeedLine:

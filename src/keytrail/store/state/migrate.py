@@ -21,7 +21,10 @@ _LOCK = 0x6B65_7974
 def migrate(database: Database) -> None:
     """Create the tables, or change those of an earlier version. Raises StoreError for those of a later one."""
     if database.path is not None:
-        database.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            database.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make the folder of {database}: {error.strerror}") from error
     if version(database) == newest():
         return
     with database.write() as connection:
@@ -39,13 +42,24 @@ def migrate(database: Database) -> None:
 
 def require(database: Database) -> None:
     """Raise StoreError unless the tables are those of this version."""
-    found = version(database) if database.path is None or database.path.exists() else None
+    found = version(database) if _may_be_there(database) else None
     _known(database, found)
     if found != newest():
         raise StoreError(
             f"the state in {database} is not set up" if found is None else f"the state in {database} is an earlier one",
             advice="`keytrail watch` and `keytrail lake import` set it up, and bring it up to date.",
         )
+
+
+def _may_be_there(database: Database) -> bool:
+    """Whether to look for tables: opening a SQLite database that is not there would make an empty one."""
+    try:
+        return database.path is None or database.path.exists()
+    except OSError as error:
+        raise StoreError(
+            f"the state in {database} cannot be looked at: {error.strerror}",
+            advice="Work as the user that runs the service; or let a group read the lake's folder.",
+        ) from error
 
 
 def version(database: Database) -> str | None:

@@ -16,7 +16,13 @@ def _render(kind: str, item: object, _: AutogenContext) -> str | Literal[False]:
     return _KEPT_AS.get(type(item), False) if kind == "type" else False
 
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=METADATA, render_item=_render)
-with context.begin_transaction():
-    context.run_migrations()
+def _run() -> None:
+    connection = context.config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=METADATA, render_item=_render)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+# Who only looks into all modules (for doctests, say) imports this without Alembic.
+if hasattr(context, "config"):
+    _run()
