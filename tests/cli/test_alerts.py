@@ -14,9 +14,10 @@ import pytest
 from keytrail.cli.alert_text import TRIAGE_COLUMNS
 from keytrail.cli.commands.alerts import Reason
 from keytrail.rules import builtin
-from keytrail.service.triage import CLOSE_REASONS, document_of
+from keytrail.service.triage import CLOSE_REASONS, change, document_of
 from keytrail.simulation import simulate
 from keytrail.store.state.alerts import alert
+from keytrail.store.state.triage import AddNote, Assign, Tag
 from tests.cli.service_state import NOW, add, add_investigated, alert_of, here
 
 Keytrail = Any
@@ -282,18 +283,24 @@ def test_the_same_as_a_file(keytrail: Keytrail, takeover: dict[str, Any], suffix
 
 
 def test_what_an_attacker_wrote_does_nothing(keytrail: Keytrail) -> None:
-    for number, text in enumerate(keytrail.hostile):
-        record = keytrail.record(number, userAgent=text, eventName=text, sourceIPAddress=text)
-        [id] = add([alert_of(record, RULE, event_id=text)])
-        keytrail("alerts", "note", id, "-m", text, "--as", text)
-        keytrail("alerts", "tag", id, "--add", text)
-        for form in ("text", "json", "html", "markdown"):
-            out = keytrail("alerts", "show", id, "--format", form).stdout
-            assert not {"\x1b", "\x9b", "\u202e", "\u200b", "\r"} & set(out), form
-            assert "<script>" not in out or form in ("text", "json")
-    for form in ("table", "json", "csv"):
-        out = keytrail("alerts", "list", "--format", form).stdout
-        assert not {"\x1b", "\x9b", "\u202e", "\u200b"} & set(out), form
+    texts = keytrail.hostile
+    records = [
+        keytrail.record(number, userAgent=text, eventName=text, sourceIPAddress=text)
+        for number, text in enumerate(texts)
+    ]
+    ids = add([alert_of(record, RULE, event_id=text) for record, text in zip(records, texts, strict=True)])
+    with here() as state:
+        for text in texts:
+            for what in (AddNote(text), Tag((text,)), Assign((text,))):
+                change(state.database, ids[:1], what, who=text, now=NOW)
+    shown_as = [("show", ids[0], "--format", form) for form in ("json", "html", "markdown")]
+    shown_as += [("show", id, "--format", "text") for id in ids]
+    listed_as = [(command, "--format", form) for command in ("list",) for form in ("table", "json", "csv")]
+    for arguments in (*shown_as, *listed_as, ("history", ids[0], "--format", "table")):
+        out = keytrail("alerts", *arguments).stdout
+        assert len(out) > 100
+        assert not {"\x1b", "\x9b", "\u202e", "\u200b", "\r"} & set(out.replace("\r\n", "")), arguments
+        assert "<script>" not in out or arguments[-1] in ("text", "json", "table", "csv")
 
 
 def test_a_suppression_is_part_of_the_document(keytrail: Keytrail) -> None:

@@ -292,10 +292,12 @@ def test_hostile_items_harm_nobody(keytrail: Keytrail) -> None:
         if "\ud800" in text:
             continue  # refused: see below
         id = added(keytrail, RULE.rule_id, "--field", "user.name", "--value", text, "--comment", text, "--as", text)
-        for arguments in (("show", id), ("list", "--format", "table"), ("list", "--format", "csv")):
-            out = keytrail("exceptions", *arguments).stdout
-            assert not {"\x1b", "\x9b", "\u202e", "\u200b"} & set(out)
+        out = keytrail("exceptions", "show", id).stdout
+        assert not {"\x1b", "\x9b", "\u202e", "\u200b"} & set(out)
         assert shown(keytrail, id)["entries"][0]["value"] == text
+    for form in ("table", "csv"):
+        out = keytrail("exceptions", "list", "--format", form).stdout
+        assert not {"\x1b", "\x9b", "\u202e", "\u200b"} & set(out)
 
 
 @pytest.mark.parametrize("arguments", [("--name", "two\nlines"), ("--comment", "half \ud800"), ("--field", "a\nb")])

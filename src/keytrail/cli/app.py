@@ -16,6 +16,7 @@ from keytrail.cli.commands import (
     alerts,
     config,
     events,
+    exception_files,
     exceptions,
     health,
     investigate,
@@ -123,8 +124,8 @@ exceptions_app.command("edit", short_help="Change an exception.")(exceptions.edi
 exceptions_app.command("remove", short_help="Remove exceptions, or a list.")(exceptions.remove)
 exceptions_app.command("expire", short_help="Let exceptions count no more.")(exceptions.expire)
 exceptions_app.command("test", short_help="Print the alerts that one would have kept.")(exceptions.try_on)
-exceptions_app.command("import", short_help="Take over exceptions from a file.")(exceptions.import_file)
-exceptions_app.command("export", short_help="Write exceptions to a file.")(exceptions.export)
+exceptions_app.command("import", short_help="Take over exceptions from a file.")(exception_files.import_file)
+exceptions_app.command("export", short_help="Write exceptions to a file.")(exception_files.export)
 values_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Keep lists of values for exceptions.")
 values_app.command("list", short_help="List the value lists.")(value_lists.list_value_lists)
 values_app.command("show", short_help="Print the values of a list.")(value_lists.show)

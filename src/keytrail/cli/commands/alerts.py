@@ -22,16 +22,8 @@ from keytrail.cli.alert_text import (
 )
 from keytrail.cli.colour import wanted
 from keytrail.cli.options import Severity
-from keytrail.cli.output import (
-    Format,
-    PageFormat,
-    choose_format,
-    open_output,
-    write_csv,
-    write_json,
-    write_ndjson,
-    write_table,
-)
+from keytrail.cli.output import Format, PageFormat, choose_format, open_output
+from keytrail.cli.service_tools import opened, so_already, write_rows
 from keytrail.errors import UsageError
 from keytrail.phrases import count
 from keytrail.text import for_json
@@ -147,7 +139,6 @@ def list_alerts(
       keytrail alerts list --rule f6a0b2c3-4d5e-4f7a-8b9c-0d1e2f3a4b5c --format csv -o alerts.csv
       keytrail alerts list --severity low | jq -r '."kibana.alert.uuid"' | keytrail alerts close - --reason low_severity
     """
-    from keytrail.service.installation import installation
     from keytrail.service.times import parse_window
     from keytrail.service.triage import list_alerts as found_alerts
     from keytrail.service.triage import number_of_alerts
@@ -168,18 +159,12 @@ def list_alerts(
         awake_at=None if all_alerts else now,
     )
     most = limit if limit is not None else None if all_alerts else _LIMIT
-    with (
-        installation(options.settings(config, {"output.color": color})) as here,
-        open_output(output, force=force) as out,
-    ):
+    with opened(config, color) as here, open_output(output, force=force) as out:
         number = number_of_alerts(here.database, asked)
         documents = found_alerts(here.database, asked, most=most)
-        if form is Format.TABLE:
-            write_table(map(triage_facts, documents), TRIAGE_TABLE, out, colour=wanted(out))
-        elif form is Format.CSV:
-            write_csv(map(triage_facts, documents), TRIAGE_COLUMNS, out)
-        else:
-            (write_json if form is Format.JSON else write_ndjson)(map(for_json, documents), out)
+        # Read once, as they are written: as rows or as documents.
+        rows = map(triage_facts, documents)
+        write_rows(form, out, rows, documents, table=TRIAGE_TABLE, columns=TRIAGE_COLUMNS)
     if most is not None and number > most:
         messages.note(f"{count(number - most, 'more alert')} not shown: --limit N shows more, --all shows every one")
 
@@ -208,12 +193,11 @@ def show(
       keytrail alerts show 3c6ac8f2 --format json | jq '."keytrail.investigation".summary'
     """
     from keytrail.cli.alert_text import alert_page
-    from keytrail.service.installation import installation
     from keytrail.service.triage import show_alert
 
     form = choose_format(output_format, output, PageFormat)
     now = datetime.now(UTC)
-    with installation(options.settings(config, {"output.color": color})) as here:
+    with opened(config, color) as here:
         shown = show_alert(here.database, id.strip())
     with open_output(output, force=force) as out:
         if form is PageFormat.TEXT:
@@ -240,19 +224,14 @@ def history(
     Examples:
       keytrail alerts history 3c6ac8f2
     """
-    from keytrail.service.installation import installation
     from keytrail.service.triage import show_alert
 
     form = choose_format(output_format, None, Format)
-    with installation(options.settings(config, {"output.color": color})) as here:
+    with opened(config, color) as here:
         lines = show_alert(here.database, id.strip()).history
     with open_output(None) as out:
-        if form is Format.TABLE:
-            write_table(map(history_facts, lines), HISTORY_TABLE, out, colour=wanted(out))
-        elif form is Format.CSV:
-            write_csv(map(history_facts, lines), HISTORY_COLUMNS, out)
-        else:
-            (write_json if form is Format.JSON else write_ndjson)((for_json(history_json(one)) for one in lines), out)
+        rows, documents = map(history_facts, lines), map(history_json, lines)
+        write_rows(form, out, rows, documents, table=HISTORY_TABLE, columns=HISTORY_COLUMNS)
 
 
 def acknowledge(ids: Ids, user: options.As = None, config: options.Config = None) -> None:
@@ -395,7 +374,6 @@ def snooze(
 
 
 def _change(ids: Sequence[str], what: Change, words: str, user: str | None, config: str | None) -> None:
-    from keytrail.service.installation import installation
     from keytrail.service.state import who_works
     from keytrail.service.triage import change
 
@@ -404,11 +382,9 @@ def _change(ids: Sequence[str], what: Change, words: str, user: str | None, conf
     if not named:
         messages.note("stdin named no alert: nothing to do")
         return
-    with installation(options.settings(config, {})) as here:
+    with opened(config) as here:
         done = change(here.database, named, what, who=who, now=datetime.now(UTC))
-    already = done.named - len(done.changed)
-    so = f"; {already:,} {'was' if already == 1 else 'were'} so already" if already else ""
-    messages.note(f"{words}: {count(len(done.changed), 'alert')}{so}")
+    messages.note(f"{words}: {count(len(done.changed), 'alert')}{so_already(done.named - len(done.changed))}")
 
 
 def _ids(given: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,8 +21,8 @@ from keytrail.cli.exception_text import (
     item_page,
     list_facts,
 )
-from keytrail.cli.exits import ExitCode
-from keytrail.cli.output import Format, choose_format, open_output, write_csv, write_json, write_ndjson, write_table
+from keytrail.cli.output import Format, choose_format, open_output
+from keytrail.cli.service_tools import author, opened, write_rows
 from keytrail.cli.table import Column
 from keytrail.errors import UsageError
 from keytrail.phrases import count
@@ -83,7 +82,6 @@ Expires = Annotated[
     typer.Option(metavar="DATE", help="The last day (UTC), how long from today (90d), or a time.", show_default=False),
 ]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with the exception.", show_default=False)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what has the same id.")]
 
 
 def list_exceptions(
@@ -114,7 +112,7 @@ def list_exceptions(
 
     form = choose_format(output_format, output, Format)
     now = datetime.now(UTC)
-    with _here(config, color) as here, here.database.read() as connection:
+    with opened(config, color) as here, here.database.read() as connection:
         rules = all_rules(here.settings, connection)
     items = rules.exception_items
     if rule is not None:
@@ -138,12 +136,7 @@ def list_exceptions(
         rows = [item_facts(one, in_words(one), now) for one in items]
         documents = [one.to_dict() for one in items]
     with open_output(output, force=force) as out:
-        if form is Format.TABLE:
-            write_table(rows, table, out, colour=wanted(out))
-        elif form is Format.CSV:
-            write_csv(rows, columns, out)
-        else:
-            (write_json if form is Format.JSON else write_ndjson)(map(for_json, documents), out)
+        write_rows(form, out, rows, documents, table=table, columns=columns)
 
 
 def show(
@@ -160,7 +153,7 @@ def show(
     """
     from keytrail.service.exceptions import find_item, in_words
 
-    with _here(config, color) as here, here.database.read() as connection:
+    with opened(config, color) as here, here.database.read() as connection:
         item = find_item(connection, item_id)
     with open_output(None) as out:
         if output_format is ShowFormat.JSON:
@@ -217,8 +210,8 @@ def add(
             if rule is None
             else "a rule and --list exclude each other"
         )
-    author = _author(user)
-    with _here(config) as here:
+    by = author(user)
+    with opened(config) as here:
         with here.database.read() as connection:
             entries = _entries(connection, field, operator, value)
             rules = all_rules(here.settings, connection).rules
@@ -235,19 +228,19 @@ def add(
             name=name or "",
             entries=entries,
             origin=Place("the command line"),
-            expire_time=_end(expires, author.now),
-            comments=_comments(comment, author),
+            expire_time=_end(expires, by.now),
+            comments=_comments(comment, by),
         )
         item = replace(item, name=item.name or for_terminal(shorten(in_words(item), 200)))
         affected = [chosen] if chosen is not None else [one for one in rules if item.list_key in _keys(one)]
         if dry_run:
-            _print_excluded(here, item, affected, author.now, output_format)
+            _print_excluded(here, item, affected, by.now, output_format)
             return
         with here.database.write() as connection:
-            add_item(connection, item, author, chosen)
-            warnings = problems(connection, item, author.now)
+            add_item(connection, item, by, chosen)
+            warnings = problems(connection, item, by.now)
         _warn(warnings)
-        excluded = _number_excluded(here, item, affected, author.now) if not warnings else 0
+        excluded = _number_excluded(here, item, affected, by.now) if not warnings else 0
     with open_output(None) as out:
         out.write(f"{item.item_id}\n")
     told = f"; {count(excluded, 'stored alert')} would not have been made" if excluded else ""
@@ -276,18 +269,18 @@ def edit(
 
     if expires is not None and no_expiry:
         raise UsageError("--expires and --no-expiry exclude each other")
-    author = _author(user)
-    with _here(config) as here, here.database.write() as connection:
+    by = author(user)
+    with opened(config) as here, here.database.write() as connection:
         item = find_item(connection, item_id)
         if field:
             item = replace(item, entries=_entries(connection, field, operator, value))
         elif operator or value:
             raise UsageError("--operator and --value need --field: say the whole of what it excepts")
         if expires is not None or no_expiry:
-            item = replace(item, expire_time=_end(expires, author.now))
-        item = replace(item, name=name or item.name, comments=(*item.comments, *_comments(comment, author)))
-        put_item(connection, item, author)
-        warnings = problems(connection, item, author.now)
+            item = replace(item, expire_time=_end(expires, by.now))
+        item = replace(item, name=name or item.name, comments=(*item.comments, *_comments(comment, by)))
+        put_item(connection, item, by)
+        warnings = problems(connection, item, by.now)
     _warn(warnings)
     messages.note(f"changed: no alert where {in_words(item)}")
 
@@ -312,14 +305,14 @@ def remove(
 
     if not item_ids and list_id is None:
         raise UsageError("say what to remove: ids of exceptions, or --list with the id of a list")
-    author = _author(user)
+    by = author(user)
     removed = 0
-    with _here(config) as here, here.database.write() as connection:
+    with opened(config) as here, here.database.write() as connection:
         for item in [find_item(connection, one) for one in dict.fromkeys(item_ids or ())]:
-            remove_item(connection, item, author)
+            remove_item(connection, item, by)
             removed += 1
         if list_id is not None:
-            removed += remove_list(connection, find_list(connection, list_id), author)
+            removed += remove_list(connection, find_list(connection, list_id), by)
     messages.note(f"removed: {count(removed, 'exception')}")
 
 
@@ -334,10 +327,10 @@ def expire(item_ids: ItemIds = None, user: options.As = None, config: options.Co
 
     if not item_ids:
         raise UsageError("say which: ids of exceptions", advice="keytrail exceptions list shows them with their ids.")
-    author = _author(user)
-    with _here(config) as here, here.database.write() as connection:
+    by = author(user)
+    with opened(config) as here, here.database.write() as connection:
         items = [find_item(connection, one) for one in dict.fromkeys(item_ids)]
-        ended = sum(expire_item(connection, item, author) for item in items)
+        ended = sum(expire_item(connection, item, by) for item in items)
     messages.note(f"ended: {count(ended, 'exception')}")
 
 
@@ -356,7 +349,7 @@ def try_on(
     from keytrail.service.exceptions import find_item
     from keytrail.service.rule_admin import all_rules
 
-    with _here(config, color) as here:
+    with opened(config, color) as here:
         with here.database.read() as connection:
             item = find_item(connection, item_id)
             rules = all_rules(here.settings, connection).rules
@@ -364,73 +357,7 @@ def try_on(
         _print_excluded(here, item, affected, datetime.now(UTC), output_format)
 
 
-def import_file(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON with lists and items.", show_default=False)],
-    overwrite: Overwrite = False,
-    user: options.As = None,
-    config: options.Config = None,
-) -> None:
-    """Take over exception lists and items from an export of Kibana's or keytrail's; rules in it are left out.
-
-    What is wrong or there already is told with its line, and the rest goes on; the exit code is then 2.
-
-    \b
-    Examples:
-      keytrail exceptions import exceptions.ndjson --overwrite
-    """
-    from keytrail import rules as rule_room
-    from keytrail.service.exceptions import import_exceptions
-
-    author = _author(user)
-    loaded = rule_room.load([path])
-    with _here(config) as here, here.database.write() as connection:
-        done = import_exceptions(
-            connection, loaded.exception_lists, loaded.exception_items, author, overwrite=overwrite
-        )
-    _finish((*loaded.errors, *done.errors), f"{count(done.lists, 'list')} and {count(done.items, 'exception')}")
-
-
-def export(
-    list_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="LIST_ID", help="Ids of lists; all without.", show_default=False)
-    ] = None,
-    output: options.OutputFile = None,
-    force: options.Force = False,
-    config: options.Config = None,
-) -> None:
-    """Write exception lists with their items as NDJSON that Kibana reads.
-
-    \b
-    Examples:
-      keytrail exceptions export -o exceptions.ndjson
-    """
-    from keytrail.rules import export_ndjson
-    from keytrail.service.exceptions import find_list
-    from keytrail.store.state.exceptions import all_lists, items_of
-
-    with _here(config) as here, here.database.read() as connection:
-        lists = [find_list(connection, one) for one in list_ids or ()] or all_lists(connection)
-        items = items_of(connection, [one.key for one in lists])
-    with open_output(output, force=force) as out:
-        out.write(export_ndjson((), lists, items))
-
-
 # -- what they share --------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _here(config: str | None, color: object = None) -> Iterator[Installation]:
-    from keytrail.service.installation import installation
-
-    with installation(options.settings(config, {"output.color": color})) as here:
-        yield here
-
-
-def _author(user: str | None) -> Author:
-    from keytrail.service.exceptions import Author
-    from keytrail.service.state import who_works
-
-    return Author(who_works(user), datetime.now(UTC))
 
 
 def _entries(
@@ -453,10 +380,10 @@ def _end(expires: str | None, now: datetime) -> datetime | None:
     return None if expires is None else end_of(parse_expiry(expires, now))
 
 
-def _comments(comment: str | None, author: Author) -> tuple[dict[str, object], ...]:
+def _comments(comment: str | None, by: Author) -> tuple[dict[str, object], ...]:
     if comment is None:
         return ()
-    return ({"comment": comment, "created_by": author.who, "created_at": author.now.isoformat()},)
+    return ({"comment": comment, "created_by": by.who, "created_at": by.now.isoformat()},)
 
 
 def _keys(rule: Rule) -> tuple[tuple[str, str], ...]:
@@ -484,23 +411,11 @@ def _print_excluded(
     form = choose_format(asked, None, Format)
     documents = [document_of(one) for one in _excluded(here, item, rules, now)]
     with open_output(None) as out:
-        if form is Format.TABLE:
-            write_table(map(triage_facts, documents), TRIAGE_TABLE, out, colour=wanted(out))
-        elif form is Format.CSV:
-            write_csv(map(triage_facts, documents), TRIAGE_COLUMNS, out)
-        else:
-            (write_json if form is Format.JSON else write_ndjson)(map(for_json, documents), out)
+        rows = map(triage_facts, documents)
+        write_rows(form, out, rows, documents, table=TRIAGE_TABLE, columns=TRIAGE_COLUMNS)
     messages.note(f"{count(len(documents), 'stored alert')} of {count(len(rules), 'rule')} would not have been made")
 
 
 def _warn(problems: Iterable[UsageError]) -> None:
     for problem in problems:
         messages.warning(f"{problem.what}{f' ({problem.advice})' if problem.advice else ''}")
-
-
-def _finish(errors: Sequence[UsageError], done: str) -> None:
-    for error in errors:
-        messages.error(error)
-    messages.note(f"imported {done}" + (f"; {count(len(errors), 'error')}" if errors else ""))
-    if errors:
-        raise typer.Exit(ExitCode.USAGE)

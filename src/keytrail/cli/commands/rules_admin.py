@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keytrail.cli import messages, options
-from keytrail.cli.colour import wanted
 from keytrail.cli.exits import ExitCode
 from keytrail.cli.facts import Facts
-from keytrail.cli.output import Format, choose_format, open_output, write_csv, write_json, write_ndjson, write_table
+from keytrail.cli.output import Format, choose_format, open_output
+from keytrail.cli.service_tools import author, opened, so_already, tell, write_rows
 from keytrail.cli.table import Column
 from keytrail.phrases import count
-from keytrail.text import for_json
 
 if TYPE_CHECKING:
-    from keytrail.errors import UsageError
-    from keytrail.service.exceptions import Author
-    from keytrail.service.installation import Installation
     from keytrail.service.rule_admin import Part
     from keytrail.store.state.rule_states import Execution
 
@@ -112,11 +107,11 @@ def snooze(
 
     if wake and (length is not None or until is not None):
         raise UsageError("--wake excludes --for and --until")
-    author = _author(user)
-    end = None if wake else ends_at(length, until, author.now)
-    with _here(config) as here, here.database.write() as connection:
+    by = author(user)
+    end = None if wake else ends_at(length, until, by.now)
+    with opened(config) as here, here.database.write() as connection:
         rules = all_rules(here.settings, connection).rules
-        changed = let_rest(connection, all_named(rules, ids), end, author)
+        changed = let_rest(connection, all_named(rules, ids), end, by)
     words = "woken" if end is None else f"snoozed until {end:%Y-%m-%d %H:%M:%S} UTC"
     messages.note(f"{words}: {count(len(changed), 'rule')}")
 
@@ -140,10 +135,10 @@ def import_file(
     """
     from keytrail.service.rule_admin import import_rules
 
-    author = _author(user)
-    with _here(config) as here:
-        done = import_rules(here.settings, here.database, paths, author, overwrite=overwrite)
-    _tell(done.errors, done.notes)
+    by = author(user)
+    with opened(config) as here:
+        done = import_rules(here.settings, here.database, paths, by, overwrite=overwrite)
+    tell(done.errors, done.notes)
     told = ", ".join(
         count(number, noun)
         for number, noun in ((done.rules, "rule"), (done.lists, "exception list"), (done.items, "exception"))
@@ -174,7 +169,7 @@ def export(
     """
     from keytrail.service.rule_admin import all_named, all_rules, export_rules
 
-    with _here(config) as here, here.database.read() as connection:
+    with opened(config) as here, here.database.read() as connection:
         rules = all_rules(here.settings, connection)
     chosen = [rule.rule_id for rule in all_named(rules.rules, ids or ())]
     with open_output(output, force=force) as out:
@@ -210,7 +205,7 @@ def log(
     if coverage and rule is None:
         raise UsageError("--coverage is that of one rule: name it")
     form = choose_format(output_format, None, Format)
-    with _here(config, color) as here, here.database.read() as connection:
+    with opened(config, color) as here, here.database.read() as connection:
         names = {one.rule_id: one.name for one in rule_states(connection).values()}
         id = None
         if rule is not None:
@@ -225,45 +220,24 @@ def log(
             rows = [_execution_facts(one, names) for one in executions_of(connection, id, limit)]
             table, columns = LOG_TABLE, LOG_COLUMNS
     with open_output(None) as out:
-        if form is Format.TABLE:
-            write_table(rows, table, out, colour=wanted(out))
-        elif form is Format.CSV:
-            write_csv(rows, columns, out)
-        else:
-            (write_json if form is Format.JSON else write_ndjson)(
-                (for_json({name: _json(name, row[name]) for name in columns}) for row in rows), out
-            )
+        documents = ({name: _json(name, row[name]) for name in columns} for row in rows)
+        write_rows(form, out, rows, documents, table=table, columns=columns)
 
 
 def _decide(ids: Sequence[str], *, enabled: bool, catch_up: bool, user: str | None, config: str | None) -> None:
     from keytrail.service.rule_admin import all_named, all_rules, decide
 
-    author = _author(user)
-    with _here(config) as here, here.database.write() as connection:
+    by = author(user)
+    with opened(config) as here, here.database.write() as connection:
         rules = all_rules(here.settings, connection).rules
         chosen = all_named(rules, ids)
-        changed = decide(connection, chosen, enabled=enabled, catch_up=catch_up, author=author)
+        changed = decide(connection, chosen, enabled=enabled, catch_up=catch_up, author=by)
     for rule in chosen:
         if enabled and not rule.supported:
             messages.warning(f"{rule.name} is not run: {rule.unsupported_reason}")
-    already = len(chosen) - len(changed)
-    so = f"; {already:,} {'was' if already == 1 else 'were'} so already" if already else ""
-    messages.note(f"{'enabled' if enabled else 'disabled'}: {count(len(changed), 'rule')}{so}")
-
-
-@contextmanager
-def _here(config: str | None, color: object = None) -> Iterator[Installation]:
-    from keytrail.service.installation import installation
-
-    with installation(options.settings(config, {"output.color": color})) as here:
-        yield here
-
-
-def _author(user: str | None) -> Author:
-    from keytrail.service.exceptions import Author
-    from keytrail.service.state import who_works
-
-    return Author(who_works(user), datetime.now(UTC))
+    messages.note(
+        f"{'enabled' if enabled else 'disabled'}: {count(len(changed), 'rule')}{so_already(len(chosen) - len(changed))}"
+    )
 
 
 def _execution_facts(one: Execution, names: dict[str, str]) -> Facts:
@@ -313,10 +287,3 @@ def _text(value: object) -> str:
 
 def _clock(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _tell(errors: Iterable[UsageError], notes: Iterable[str]) -> None:
-    for error in errors:
-        messages.error(error)
-    for text in notes:
-        messages.note(text)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keytrail.cli import messages, options
-from keytrail.cli.colour import wanted
 from keytrail.cli.exception_text import VALUE_COLUMNS, VALUE_TABLE, value_list_facts
 from keytrail.cli.exits import ExitCode
-from keytrail.cli.output import Format, choose_format, open_output, write_csv, write_json, write_ndjson, write_table
+from keytrail.cli.output import Format, choose_format, open_output
+from keytrail.cli.service_tools import author, opened, tell, write_rows
 from keytrail.errors import Place, UsageError
 from keytrail.phrases import count
-from keytrail.text import for_json, for_terminal
+from keytrail.text import for_terminal
 
 # A file of values: some million addresses.
 _MAX_BYTES = 64_000_000
@@ -33,21 +32,14 @@ def list_value_lists(
     Examples:
       keytrail exceptions value-lists list
     """
-    from keytrail.service.installation import installation
     from keytrail.store.state.value_lists import value_list_heads
 
     form = choose_format(output_format, None, Format)
-    with installation(options.settings(config, {"output.color": color})) as here, here.database.read() as connection:
+    with opened(config, color) as here, here.database.read() as connection:
         rows = [value_list_facts(one) for one in value_list_heads(connection).values()]
     with open_output(None) as out:
-        if form is Format.TABLE:
-            write_table(rows, VALUE_TABLE, out, colour=wanted(out))
-        elif form is Format.CSV:
-            write_csv(rows, VALUE_COLUMNS, out)
-        else:
-            (write_json if form is Format.JSON else write_ndjson)(
-                (for_json({name: row[name] for name in VALUE_COLUMNS}) for row in rows), out
-            )
+        documents = ({name: row[name] for name in VALUE_COLUMNS} for row in rows)
+        write_rows(form, out, rows, documents, table=VALUE_TABLE, columns=VALUE_COLUMNS)
 
 
 def show(list_id: ListId, config: options.Config = None) -> None:
@@ -58,10 +50,9 @@ def show(list_id: ListId, config: options.Config = None) -> None:
       keytrail exceptions value-lists show offices
     """
     from keytrail.service.exceptions import value_list_head
-    from keytrail.service.installation import installation
     from keytrail.store.state.value_lists import values_of
 
-    with installation(options.settings(config, {})) as here, here.database.read() as connection:
+    with opened(config) as here, here.database.read() as connection:
         value_list_head(connection, list_id)
         values = values_of(connection, list_id)
     with open_output(None) as out:
@@ -93,22 +84,19 @@ def import_file(
       keytrail exceptions value-lists import - --type keyword --id deployers --append < names.txt
     """
     from keytrail.detect import read_value_list
-    from keytrail.service.exceptions import Author, put_value_list
-    from keytrail.service.installation import installation
-    from keytrail.service.state import who_works
+    from keytrail.service.exceptions import put_value_list
 
-    author = Author(who_works(user), datetime.now(UTC))
+    by = author(user)
     id = list_id or (Path(path).stem if path != "-" else "")
     if not id.strip():
         raise UsageError("say what the list is to be called: --id ID")
     made, errors = read_value_list(_text(path), id=id, type=kind, name=name or id, file=path)
-    for error in errors:
-        messages.error(error)
+    tell(errors)
     if errors:
         messages.note("nothing was changed")
         raise typer.Exit(ExitCode.USAGE)
-    with installation(options.settings(config, {})) as here, here.database.write() as connection:
-        size = put_value_list(connection, made, author, append=append)
+    with opened(config) as here, here.database.write() as connection:
+        size = put_value_list(connection, made, by, append=append)
     messages.note(f"the value list {id!r} has {count(size, 'value')}")
 
 
@@ -126,13 +114,11 @@ def remove(
     Examples:
       keytrail exceptions value-lists remove offices
     """
-    from keytrail.service.exceptions import Author, remove_value_list
-    from keytrail.service.installation import installation
-    from keytrail.service.state import who_works
+    from keytrail.service.exceptions import remove_value_list
 
-    author = Author(who_works(user), datetime.now(UTC))
-    with installation(options.settings(config, {})) as here, here.database.write() as connection:
-        remove_value_list(connection, list_id, author, force=force)
+    by = author(user)
+    with opened(config) as here, here.database.write() as connection:
+        remove_value_list(connection, list_id, by, force=force)
     messages.note(f"removed the value list {list_id!r}")
 
 

@@ -16,7 +16,7 @@ from keytrail.service.rule_admin import all_rules
 from keytrail.service.watch.clock import Clock
 from keytrail.service.watch.runner import RunnableRule
 from keytrail.service.watch.schedule import reconcile
-from keytrail.store.state.alerts import latest_line
+from keytrail.store.state.alerts import lines_about
 from keytrail.store.state.lease import Lease
 from keytrail.store.state.rule_states import choices
 
@@ -68,7 +68,7 @@ class WatchedRules:
                     continue
                 files.append((str(one), about.st_mtime_ns, about.st_size))
         with self._home.database.read() as connection:
-            return tuple(files), latest_line(connection, ("rule", "exception", "value list"))
+            return tuple(files), lines_about(connection, ("rule", "exception", "value list"))
 
     def _load(self, now: datetime) -> list[RunnableRule]:
         home = self._home

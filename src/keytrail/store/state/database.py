@@ -93,6 +93,8 @@ class Database:
             advice = "`keytrail watch` and `keytrail lake import` set it up; look whether [state] url is the right one."
         elif "malformed" in lower or "not a database" in lower:
             advice = "Restore it from a backup, or move it away: a new state reads the trail again."
+        elif "unable to open" in lower or "readonly" in lower:
+            advice = "Look whether its folder is there, and whether you may write to it and to the files in it."
         elif isinstance(error, InterfaceError | OperationalError):
             advice = "Look whether the server runs, and whether [state] url names it and its user."
         else:
