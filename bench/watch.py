@@ -45,7 +45,7 @@ from keytrail.store.state.database import Database, sqlite_url
 DATA = Path("bench-data")
 RULES = 100
 RECORDS = 10_000_000
-RULE = "4f18c843-7c70-4086-946d-b6773bce7a95"
+RULE = "5bca119d-7e7b-4ca9-b1d8-1eb58928d62a"
 """A key was disabled: a rule of the pack whose alerts are not investigated."""
 RATE = 5_000
 PER_FILE = 250
@@ -59,18 +59,14 @@ def take_in(events: int) -> None:
     """Events a second of an archive that is taken in with 100 rules, and the memory of all processes at its peak."""
     where = archive("large", events)
     paths = [str(path) for path in sorted(where.path.rglob("*.json.gz"))]
-    rates, peaks, limits = [], [], []
     rules = DATA / "take-in-rules.ndjson"
     rules.write_text("".join(FILES[1].read_text().splitlines(keepends=True)[:RULES]))
+    os.environ |= {"KEYTRAIL_WATCH__RULES": str(rules), "KEYTRAIL_WATCH__BUILTIN": "false"}
+    rates, peaks, limits = [], [], []
     with Limit(paths, 4) as limit:
         for _ in range(ROUNDS):
             limits.append(events / limit.measure()[0])
             with tempfile.TemporaryDirectory(dir=DATA) as folder:
-                environment = {
-                    "KEYTRAIL_WATCH__RULES": str(FILES / f"{RULES}.ndjson"),
-                    "KEYTRAIL_WATCH__BUILTIN": "false",
-                }
-                os.environ |= environment
                 command = [sys.executable, "-m", "keytrail", "lake", "import", str(where.path), "--detect"]
                 measured = measure([*command, "--lake", folder, "--quiet"])
                 if measured.exit_code:
@@ -83,6 +79,8 @@ def take_in(events: int) -> None:
         f"{max(peaks) / 1e6:8,.0f} MB at the peak",
         flush=True,
     )
+    for name in ("KEYTRAIL_WATCH__RULES", "KEYTRAIL_WATCH__BUILTIN"):
+        del os.environ[name]
 
 
 # -- from a file to its alert -----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from keytrail.text import for_json
 
 # Objects, and stored bytes, that are imported at a time.
 _OBJECTS = 2_000
-_BYTES = 16 * 1024**2
+_BYTES = 8 * 1024**2
 
 Report = Callable[[InputError | SourceError], None]
 

@@ -56,7 +56,7 @@ class WatchSettings(Section):
         default=0.5, gt=0, le=60, description="Seconds that records may wait for others to be committed with."
     )
     batch_bytes: int = Field(
-        default=64 * MIB, ge=1 * MIB, le=1024 * MIB, description="Inflated bytes that are committed at a time, about."
+        default=32 * MIB, ge=1 * MIB, le=1024 * MIB, description="Inflated bytes that are committed at a time, about."
     )
     eager: bool = Field(
         default=True, description="Run rules as soon as records arrive, and not only when their interval is over."

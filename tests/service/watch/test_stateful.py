@@ -89,11 +89,10 @@ class NothingLostNothingDoubled(RuleBasedStateMachine):
 
     # -- what arrives -------------------------------------------------------------------------------------------------
 
-    @initialize(names=st.lists(_NAMES, min_size=2, max_size=8), started=st.booleans())
-    def begin(self, names: list[str], started: bool) -> None:
-        """There is something to do, for a service that runs already or will."""
-        if started:
-            self._do(lambda: self.machine.start().run_rules())
+    @initialize(names=st.lists(_NAMES, min_size=2, max_size=8))
+    def begin(self, names: list[str]) -> None:
+        """Rules begin before anything arrives: then they have to find all of it."""
+        self._do(lambda: self.machine.start().run_rules())
         self.deliver(names, 0, False)
 
     @rule(names=st.lists(_NAMES, min_size=1, max_size=8), minute=st.integers(-90, 90), cut=st.booleans())

@@ -17,8 +17,8 @@ from keytrail.store.state.catalog import Arrived
 
 # Rows that are read at a time: a few groups of them, some 50 MB.
 _ROWS = 40_000
-# Bytes of records that are kept from when they were written.
-_KEPT_BYTES = 128 * 1024**2
+# Bytes of records that are kept from when they were written, for the rules that are about to examine them.
+_KEPT_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,11 @@ class Arriving:
         while self._size > _KEPT_BYTES:
             _, gone = self._kept.popitem(last=False)
             self._size -= gone.nbytes
+
+    def let_go(self) -> None:
+        """Keep nothing: every rule has examined what there is."""
+        self._kept.clear()
+        self._size = 0
 
     def stretches(self, arrived: tuple[Arrived, ...], position: int, end: int) -> Iterator[Stretch]:
         """The rows from a position on and before another, but for those of history. Raises StoreError."""

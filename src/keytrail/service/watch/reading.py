@@ -94,7 +94,7 @@ class Readers:
         for numbers in _handed(objects):
             large = len(objects[numbers[0]].data) >= _LARGE_BYTES
             under_way.append((numbers, None if large else self._submit([objects[n] for n in numbers], ingested)))
-            while len(under_way) > 2 * self._jobs:
+            while len(under_way) > self._jobs + 1:
                 yield from self._take(*under_way.popleft(), objects, ingested)
         while under_way:
             yield from self._take(*under_way.popleft(), objects, ingested)

@@ -150,7 +150,8 @@ class Service:
             if commit.segment is not None and commit.raw is not None:
                 self.arriving.keep(commit.segment, commit.raw)
             _LOG.info("taken in", extra={"fields": {"records": commit.new, "repeated": commit.repeated}})
-            self.run_rules()
+            if not self.run_rules().more:
+                self.arriving.let_go()
         return came
 
     def run_rules(self) -> Ran:
