@@ -46,6 +46,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.policies
 	$(BIN)/python -m bench.investigations
+	$(BIN)/python -m bench.watch
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m pytest --hypothesis-profile=long tests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -30,8 +30,9 @@ from keytrail.store.state.outbox import (
 )
 from keytrail.store.state.rule_states import choices
 
-# Letters of one sink that are looked at at a time; a flood of more goes into one digest after the other.
-_LETTERS = 1_000
+# Letters of one sink that are looked at at a time, and whose documents are read at a time.
+_LETTERS = 10_000
+_AT_ONCE = 20
 _CASES = 100
 # From harmless to grave. Who was told without a verdict is told again of what is worth a look.
 _RANKS = ("no_effect", "expected", "none", "review", "malicious")
@@ -161,6 +162,8 @@ class Telling:
         self._window = timedelta(minutes=notify.digest_window_minutes)
         self._digest_after = notify.digest_after
         self._patience = timedelta(seconds=notify.verdict_wait_seconds)
+        # Sinks that failed: how often in a row, until when they are left alone, and how long that is.
+        self._resting: dict[str, tuple[int, datetime, timedelta]] = {}
         self._pauses = Pauses(notify.first_pause_seconds, notify.longest_pause_seconds)
 
     def tell(self) -> tuple[Told, ...]:
@@ -183,6 +186,8 @@ class Telling:
 
     def _to(self, sink: Sink) -> Told | None:
         now = self._clock()
+        if self._rests(sink, now):
+            return None
         with self._home.database.read() as connection:
             letters = waiting(connection, sink.name, now, _LETTERS)
             if not letters:
@@ -195,44 +200,57 @@ class Telling:
                     waiting=len(letters),
                     digest_after=self._digest_after,
                 )
-            if how == "wait":
-                return None
-            messages = [_letter_message(connection, one) for one in letters]
-        if how == "digest":
-            return self._digest(sink, letters, messages)
-        return self._each(sink, letters, messages)
+        if how == "wait":
+            return None
+        return self._digest(sink, letters) if how == "digest" else self._each(sink, letters)
 
-    def _digest(self, sink: Sink, letters: Sequence[Letter], messages: Sequence[Message]) -> Told:
+    def _rests(self, sink: Sink, now: datetime) -> bool:
+        """Whether a sink that failed is not to be tried yet; a clock that was set back does not count."""
+        _, until, longest = self._resting.get(sink.name, (0, now, timedelta()))
+        return timedelta() < until - now <= longest
+
+    def _digest(self, sink: Sink, letters: Sequence[Letter]) -> Told:
         send = sink.send_digest
         assert send is not None  # asked before
         try:
-            send(digest_of(messages), self._clock())
+            send(digest_of(self._messages(letters)), self._clock())
         except DeliveryError as error:
             return self._undelivered(sink, [(letter, error) for letter in letters])
+        self._resting.pop(sink.name, None)
         self._cross_off(letters, "digested")
         return Told(sink.name, digested=len(letters))
 
-    def _each(self, sink: Sink, letters: Sequence[Letter], messages: Sequence[Message]) -> Told:
+    def _each(self, sink: Sink, letters: Sequence[Letter]) -> Told:
         sent = refused = 0
+        error = ""
         for at in range(0, len(letters), sink.most):
-            some, told = letters[at : at + sink.most], messages[at : at + sink.most]
+            some = letters[at : at + sink.most]
+            told = list(self._messages(some))
+            failed: list[tuple[Letter, DeliveryError]] = []
             try:
                 sink.send(told, self._clock())
-                self._cross_off(some, "sent")
-                sent += len(some)
-            except DeliveryError as error:
-                failed = [(letter, found) for letter, one in zip(some, told, strict=True) if (found := error.of(one))]
-                delivered = {letter.id for letter, _ in failed}
-                good = [letter for letter in some if letter.id not in delivered]
-                if good:
-                    self._cross_off(good, "sent")
+            except DeliveryError as problem:
+                failed = [(one, found) for one, text in zip(some, told, strict=True) if (found := problem.of(text))]
+            undelivered = {letter.id for letter, _ in failed}
+            good = [letter for letter in some if letter.id not in undelivered]
+            if good:
+                self._resting.pop(sink.name, None)
+                self._cross_off(good, "sent")
                 sent += len(good)
+            if failed:
                 result = self._undelivered(sink, failed)
                 refused += result.refused
-                if result.error and any(one.retry for _, one in failed):
-                    # What stands in the way of these stands in that of the others; they keep their turn.
-                    return Told(sink.name, sent, 0, refused, result.error)
-        return Told(sink.name, sent, 0, refused)
+                error = error or result.error
+                if any(one.retry for _, one in failed):
+                    break  # What stands in the way of these stands in that of the others; they keep their turn.
+        return Told(sink.name, sent, 0, refused, error)
+
+    def _messages(self, letters: Sequence[Letter]) -> Iterator[Message]:
+        """What letters say, read as they are asked for: documents are large."""
+        for at in range(0, len(letters), _AT_ONCE):
+            with self._home.database.read() as connection:
+                page = [_letter_message(connection, one) for one in letters[at : at + _AT_ONCE]]
+            yield from page
 
     def _undelivered(self, sink: Sink, failed: Sequence[tuple[Letter, DeliveryError]]) -> Told:
         now = self._clock()
@@ -241,13 +259,19 @@ class Telling:
             self._lease.check(connection)
             for letter, error in failed:
                 if error.retry:
-                    pause = self._pauses.after(letter.attempts + 1)
-                    asked = timedelta(seconds=error.after_seconds or 0)
-                    put_off(connection, [letter], now + max(pause, asked), error.what)
+                    put_off(connection, [letter], now + self._pause(letter.attempts + 1, error), error.what)
                 else:
                     refused += 1
                     cross_off(connection, [letter], "refused", now, error.what)
+        retried = [error for _, error in failed if error.retry]
+        if retried:
+            failures = self._resting.get(sink.name, (0, now, timedelta()))[0] + 1
+            pause = max(self._pause(failures, error) for error in retried)
+            self._resting[sink.name] = (failures, now + pause, pause)
         return Told(sink.name, refused=refused, error=failed[0][1].what if failed else "")
+
+    def _pause(self, failures: int, error: DeliveryError) -> timedelta:
+        return max(self._pauses.after(failures), timedelta(seconds=error.after_seconds or 0))
 
     def _cross_off(self, letters: Sequence[Letter], state: str) -> None:
         with self._home.database.write() as connection:
