@@ -69,6 +69,7 @@ def root(
       keytrail simulate --out ./example       an example archive with an attack in it
       keytrail scan ./example                 your own: files, folders, s3://bucket, aws://
       keytrail scan ./example -o report.html  the same as a page: who gained what, and a verdict
+      keytrail watch s3://my-trail-bucket     keep up with a live trail; then: alerts, events, health
     """
     colour.use(colour.ColourMode.AUTO)
     if debug:
