@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: help demo test lint types bench fuzz prove clean
+.PHONY: help demo test lint types bench fuzz chaos prove clean
 
 help:
 	@echo "make demo   write an example archive, scan it, show what was found"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench  speed and memory of scans, as ratios to inflating alone; how long comparing key policies takes;"
 	@echo "            what investigating costs, as a ratio to the scan"
 	@echo "make fuzz   the property tests with many more examples"
+	@echo "make chaos  MINUTES (10) of a service that is killed, stopped, frozen, locked out and without room on its disk"
 	@echo "make prove  PAIRS (100,000) random pairs of key policies through the prover and against the evaluator"
 	@echo "make clean  remove what these targets made"
 
@@ -50,6 +51,11 @@ bench: $(VENV)/.installed
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m pytest --hypothesis-profile=long tests
+
+MINUTES ?= 10
+CHAOS ?=
+chaos: $(VENV)/.installed
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(CHAOS)
 
 PAIRS ?= 100000
 SEED ?= 0

@@ -29,6 +29,7 @@ from queue import Empty, Queue
 from keytrail.cloudtrail import open_geo
 from keytrail.errors import InputError, ObjectError, Place, SourceError
 from keytrail.search.examine import Counts, Examiner, Options, Result
+from keytrail.search.orphans import end_with_parent
 from keytrail.search.patterns import Pattern, dispatch
 from keytrail.search.values import Sighting
 from keytrail.sources import Source, SourceObject, TimeWindow
@@ -363,6 +364,7 @@ def _begin(plan: Plan) -> None:
     """Set up this worker process: compile the patterns once. Ctrl-C is for the parent to handle."""
     global _state
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     _state = (0, plan, _examiner(plan))
 
 

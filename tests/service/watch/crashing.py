@@ -1,4 +1,4 @@
-"""A machine that loses power: files forget what was not synced, the state what was not committed, feeds what was not told.
+"""A machine that loses power: files forget what was not synced, the state what was not committed.
 
 The files are in memory, the state is a SQLite database that outlasts the processes. `Power` counts what is done to the
 two and cuts at the moment it was told; a process that fails instead of dying sees a full disk for a while.

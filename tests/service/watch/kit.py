@@ -1,4 +1,4 @@
-"""An installation to try the service on: records in a few lines, a feed, a clock that is set by hand, sinks that remember.
+"""An installation to try the service on: records in a few lines, a feed, a clock set by hand, sinks that remember.
 
 Everything runs in the thread of the test, part by part, as `keytrail.service.watch.service.Service` has them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ class MemoryFeed:
     label = "memory"
 
     def __init__(self) -> None:
+        self._changed = threading.Condition()
         self._objects: dict[str, bytes] = {}
         self._waiting: list[str] = []
         self._under_way: set[str] = set()
@@ -122,15 +124,19 @@ class MemoryFeed:
 
     def put(self, name: str, content: bytes | Iterable[Json], **marks: str) -> None:
         """Deliver an object, or deliver one again; other content makes it another object of the same name."""
-        self._objects[name] = content if isinstance(content, bytes) else stored_bytes(content)
-        self.marks[name] = marks
-        self._waiting.append(name)
+        with self._changed:
+            self._objects[name] = content if isinstance(content, bytes) else stored_bytes(content)
+            self.marks[name] = marks
+            self._waiting.append(name)
+            self._changed.notify_all()
 
     def receive(self, wait_seconds: float = 0) -> Sequence[Delivery]:
-        found = [self._delivery(name) for name in self._waiting]
-        self._under_way.update(self._waiting)
-        self._waiting.clear()
-        return found
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._waiting), wait_seconds)
+            found = [self._delivery(name) for name in self._waiting]
+            self._under_way.update(self._waiting)
+            self._waiting.clear()
+            return found
 
     def _delivery(self, name: str) -> Delivery:
         data = self._objects[name]
@@ -143,24 +149,28 @@ class MemoryFeed:
         return Delivery(name, f"{name}\0{hash(data)}", read, len(data), self.marks[name])
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
-        for one in deliveries:
-            self._under_way.discard(one.name)
-            self.settled.append(one.name)
+        with self._changed:
+            for one in deliveries:
+                self._under_way.discard(one.name)
+                self.settled.append(one.name)
 
     def give_back(self, delivery: Delivery, error: KeytrailError) -> None:
-        self._under_way.discard(delivery.name)
-        self.returned.append((delivery.name, error))
-        self._waiting.append(delivery.name)
+        with self._changed:
+            self._under_way.discard(delivery.name)
+            self.returned.append((delivery.name, error))
+            self._waiting.append(delivery.name)
 
     def crash(self) -> None:
         """What was under way comes again."""
-        self._waiting += sorted(self._under_way)
-        self._under_way.clear()
+        with self._changed:
+            self._waiting += sorted(self._under_way)
+            self._under_way.clear()
 
     @property
     def open(self) -> bool:
         """Whether something is not settled."""
-        return bool(self._waiting or self._under_way)
+        with self._changed:
+            return bool(self._waiting or self._under_way)
 
     def finished(self) -> bool:
         return False

@@ -21,7 +21,9 @@ HOUR = timedelta(hours=1)
 ALL = Span(START - 1000 * HOUR, START + 1000 * HOUR)
 SUPPRESSED = {"alert_suppression": {"group_by": ["source.ip"], "duration": {"value": 1, "unit": "h"}}}
 RECORDS = [
-    event(number, "Probe" if number % 3 else "Other", minutes=(number * 37) % 300, sourceIPAddress=f"192.0.2.{number % 4}")
+    event(
+        number, "Probe" if number % 3 else "Other", minutes=(number * 37) % 300, sourceIPAddress=f"192.0.2.{number % 4}"
+    )
     for number in range(80)
 ]
 

@@ -1,8 +1,7 @@
-"""Investigations that keep up: made at once, again as planned, again when records touch them; at the end as a scan's."""
+"""Investigations that keep up: made at once, again as planned, and again when records touch them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Running rules: each examines every record that arrives from where it began, once, and what it finds is alerted once."""
+"""Running rules: each examines every record from where it began on, and what it finds is alerted once."""
 
 from __future__ import annotations
 

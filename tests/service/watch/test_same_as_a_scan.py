@@ -1,4 +1,4 @@
-"""The service finds in a trail that arrives bit by bit what a scan finds in all of it, alerts and investigations alike."""
+"""The service finds in a trail that arrives bit by bit what a scan finds in all of it: alerts and investigations."""
 
 from __future__ import annotations
 

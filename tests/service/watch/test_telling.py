@@ -1,4 +1,4 @@
-"""Telling people: each alert once if all goes well, again under the same id if not, and never one that is not to be told."""
+"""Telling people: each alert once if all goes well, again under the same id if not, and what is to rest never."""
 
 from __future__ import annotations
 

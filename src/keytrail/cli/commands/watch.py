@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from keytrail.cli.options import LogFormat
 
 if TYPE_CHECKING:
     from keytrail.service.installation import Installation
+
+_ONE_REQUEST_SECONDS = 1.0
 
 
 def watch(
@@ -78,11 +81,17 @@ def watch(
     set_up(log_format.value, "info" if verbose else "warning")
     stop = Stop()
 
+    asked = 0.0
+
     def end(_: int, __: FrameType | None) -> None:
-        if stop.event.is_set():  # Whoever asks twice does not want to wait.
+        nonlocal asked
+        # Whoever asks twice does not want to wait. Supervisors and terminals may ask a process and its group at once.
+        if stop.event.is_set() and time.monotonic() - asked > _ONE_REQUEST_SECONDS:
             raise KeyboardInterrupt
-        stop.set()
-        stopping()
+        if not stop.event.is_set():
+            asked = time.monotonic()
+            stop.set()
+            stopping()
 
     previous = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM)}
 

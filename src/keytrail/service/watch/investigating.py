@@ -118,7 +118,7 @@ class Investigating:
             one_at_a_time(connection)  # Rules note what touches a case in transactions that are serial by this.
             current = case_of(connection, case.event)
             assert current is not None  # a case is never removed
-            # What came while this was made is not in it. Nobody looked out for what is watched only now: it may have come.
+            # What came while this was made is not in it; and nobody looked out for what is watched only from now on.
             more = not set(watched) <= set(current.watched)
             touched = max(current.touched, looked_up_to(connection) if more else 0)
             again = now + self._touch_pause if touched > found.as_of else None

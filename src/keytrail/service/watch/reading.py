@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from keytrail.cloudtrail import ReadLimits
 from keytrail.errors import InputError, ObjectError, Place
+from keytrail.search.orphans import end_with_parent
 from keytrail.store.lake.columns import table_of, table_of_all
 from keytrail.store.lake.rows import Rows, read_rows
 from keytrail.store.lake.schema import SCHEMA
@@ -201,6 +202,7 @@ def _begin() -> None:
     """Set up this worker process. Ctrl-C and a supervisor's stop are for the parent to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_parent()
     # What is there from the beginning stays: looking at it again and again costs a tenth of the time.
     gc.freeze()
 

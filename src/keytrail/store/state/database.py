@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from keytrail.errors import SettingsError, StoreError
 
 # How long a write waits for another process that writes.
 _LOCK_WAIT_SECONDS = 30.0
+_MODE_PAUSE_SECONDS = 0.01
 # Seconds of one statement that PostgreSQL may take before it is given up.
 _STATEMENT_SECONDS = 120
 
@@ -162,7 +165,8 @@ def _sqlite(url: URL, lock_wait_seconds: float) -> Engine:
         # The driver would begin transactions when it sees fit; we say BEGIN ourselves.
         connection.isolation_level = None  # type: ignore[attr-defined]
         cursor = connection.cursor()  # type: ignore[attr-defined]
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        _into_wal_mode(cursor, lock_wait_seconds)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -173,3 +177,16 @@ def _sqlite(url: URL, lock_wait_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _into_wal_mode(cursor: sqlite3.Cursor, wait_seconds: float) -> None:
+    """Change a new database's mode. For this SQLite itself does not wait while another process is at the same."""
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= until:
+                raise
+            time.sleep(_MODE_PAUSE_SECONDS)
