@@ -104,7 +104,7 @@ def to_alert() -> None:
     seconds.sort()
     print(
         f"{f'from file to alert, {RATE:,} events/s':48}{statistics.median(seconds):9.2f} s median"
-        f"{seconds[int(len(seconds) * 0.99)]:9.2f} s 99th percentile{seconds[-1]:9.2f} s at most, {len(seconds)} alerts",
+        f"{seconds[int(len(seconds) * 0.99)]:9.2f} s 99th percentile{seconds[-1]:9.2f} s at most",
         flush=True,
     )
 
@@ -245,8 +245,10 @@ def hunts(settings: Settings) -> None:
         )
         theirs, rows = _timed(lambda query=query: query.fetchall()[0][0])
         connection.close()
+    if rows != found:  # it counts rows that hold the text anywhere, in a name or a key as well
+        print(f"DuckDB counts {rows:,} rows", file=sys.stderr)
     print(
-        f"{'by free text, all':48}{own:9.2f} s{found:12,} events{own / theirs:8.2f} of DuckDB's {theirs:.2f} s ({rows:,})",
+        f"{'by free text, all':48}{own:9.2f} s{found:12,} events{own / theirs:8.2f} of DuckDB's {theirs:.2f} s",
         flush=True,
     )
 

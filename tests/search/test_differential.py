@@ -132,7 +132,9 @@ LAYOUTS: dict[str, Callable[[list[str]], str]] = {
     ),
     "lookup": lambda texts: '{"Events":[' + ",".join('{"CloudTrailEvent":' + json.dumps(t) + "}" for t in texts) + "]}",
     "events a line": lambda texts: "\n".join('{"Events":[' + text + "]}" for text in texts),
-    "lines, one with records": lambda texts: "\n".join([*texts, '{"eventName":"x","Records":[' + ",".join(texts) + "]}"]),
+    "lines, one with records": lambda texts: "\n".join(
+        [*texts, '{"eventName":"x","Records":[' + ",".join(texts) + "]}"]
+    ),
     "cut short": lambda texts: ('{"Records":[' + ",".join(texts) + "]}")[:-7],
     "broken": lambda texts: '{"Records":[' + ",}{,".join(texts) + "]}",
     "not records": lambda texts: '{"Records":[' + ",".join([*texts, "3", "null", '"PutKeyPolicy"', "[]"]) + "]}",

@@ -22,7 +22,7 @@ from keytrail.service.health_state import (
     look,
 )
 from keytrail.service.installation import Installation, installation
-from keytrail.service.watch.status import FeedLine, Status, put_status, TroubleLine
+from keytrail.service.watch.status import FeedLine, Status, TroubleLine, put_status
 from keytrail.settings import Settings
 from keytrail.store.state.alerts import add_alerts
 from keytrail.store.state.cases import open_cases
@@ -132,7 +132,7 @@ def test_a_service_that_is_not_at_work_is_the_only_news(seen: Seen, said: str) -
         (of_feed(problem="cut", since=(NOW - 2 * MINUTE).isoformat()), "error", "feed", "cut (since 2026-03-01 07:58"),
         (of_feed(problem="cut", since=(NOW - timedelta(seconds=30)).isoformat()), "warning", "feed", "cut"),
         (of_feed(lag_seconds=901.0), "error", "feed lag", "15 minutes behind"),
-        (replace(WELL, status=replace(STATUS, troubles=(FULL,))), "error", "failing", "take in records: the disk is full"),
+        (replace(WELL, status=replace(STATUS, troubles=(FULL,))), "error", "failing", "take in records: the disk"),
         (
             replace(WELL, status=replace(STATUS, troubles=(replace(FULL, since=NOW.isoformat()),))),
             "warning",

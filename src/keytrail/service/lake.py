@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -21,6 +22,7 @@ from keytrail.sources import Source, TimeWindow
 from keytrail.sources.feeds import Delivery
 from keytrail.store.lake.hunt import Hunt, count, hunt
 from keytrail.store.lake.segment import unnamed, verify
+from keytrail.store.state.catalog import drop_segments, forget_dropped
 from keytrail.text import for_json
 
 # Objects, and stored bytes, that are imported at a time.
@@ -45,13 +47,17 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """Archives to be taken into the lake. With `detect` rules run over them, with `notify` their alerts are told."""
+    """Archives to be taken into the lake. With `detect` rules run over them, with `notify` their alerts are told.
+
+    `again` reads objects that were taken in before, too: records that are in the lake stay as they are.
+    """
 
     sources: tuple[str, ...]
     since: datetime | None = None
     until: datetime | None = None
     detect: bool = False
     notify: bool = False
+    again: bool = False
     settings: Settings = field(default_factory=Settings)
 
 
@@ -74,7 +80,7 @@ def import_archives(
     result = Imported()
     started = clock()
     with installation(settings, set_up=True) as home, Service(home, (), clock, how=how) as service:
-        for batch in _batches(sources, window, report):
+        for batch in _batches(sources, window, report, again=request.again):
             taken = service.take(batch, report=report)
             result.objects += len(batch)
             result.known += taken.known
@@ -92,7 +98,7 @@ def import_archives(
     return result
 
 
-def _batches(sources: Sequence[Source], window: TimeWindow, report: Report) -> Iterator[list[Delivery]]:
+def _batches(sources: Sequence[Source], window: TimeWindow, report: Report, *, again: bool) -> Iterator[list[Delivery]]:
     batch: list[Delivery] = []
     size = 0
     for source in sources:
@@ -100,7 +106,7 @@ def _batches(sources: Sequence[Source], window: TimeWindow, report: Report) -> I
             for item in source.objects(window):
                 name = source.name(item.key)
                 # What stdin and LookupEvents give has no name of its own: its records are told apart.
-                identity = f"{name}\0{item.size}" if source.parallel else ""
+                identity = f"{name}\0{item.size}" if source.parallel and not again else ""
                 batch.append(Delivery(name, identity, partial(source.read, item.key), item.size))
                 size += item.size or 0
                 if len(batch) >= _OBJECTS or size >= _BYTES or not source.parallel:
@@ -150,6 +156,26 @@ def verify_lake(
             damaged=tuple(damaged),
             left_over=unnamed(home.files, named, clock()),
         )
+
+
+def drop_damaged(settings: Settings, *, clock: Clock = system_clock) -> Verified:
+    """Check the lake and take damaged segments out of it; their files stay, under names that end in `.damaged`.
+
+    Raises StoreError while the service has the lake.
+    """
+    found = verify_lake(settings, clock=clock)
+    with installation(settings) as home, Service(home, (), clock) as service:
+        paths = {path for path, _ in found.damaged}
+        segments = [one for one in home.catalog.segments() if one.file.path in paths]
+        with home.database.write() as connection:
+            service.lease.check(connection)
+            if segments:
+                drop_segments(connection, segments, clock())
+                forget_dropped(connection, sorted(paths))
+        for one in segments:
+            with suppress(FileNotFoundError):
+                home.files.rename(one.file.path, one.file.path + ".damaged")
+    return found
 
 
 def compact_lake(settings: Settings, *, clock: Clock = system_clock) -> tuple[int, int]:

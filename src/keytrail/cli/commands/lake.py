@@ -22,6 +22,9 @@ def import_(
         typer.Option("--detect", help="Run rules over the records, as if they arrived now; else they are history."),
     ] = False,
     notify: Annotated[bool, typer.Option("--notify", help="With --detect: tell people of the alerts.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Read objects that were taken in before, too; records are kept once.")
+    ] = False,
     since: options.Since = None,
     until: options.Until = None,
     lake: options.LakeFolder = None,
@@ -55,7 +58,7 @@ def import_(
     flags = options.source_flags(None, profile, region, role_arn, endpoint_url) | options.lake_flags(lake, state)
     settings = options.settings(config, flags | {"watch.jobs": jobs})
     problems = messages.Problems()
-    request = ImportRequest(tuple(sources), start, end, detect, notify, settings)
+    request = ImportRequest(tuple(sources), start, end, detect, notify, again, settings)
     try:
         with watching(wanted=not quiet) as observe:
             result = import_archives(request, observe=observe, report=problems.add)
@@ -127,6 +130,13 @@ class _Compressed:
 
 
 def verify(
+    drop: Annotated[
+        bool,
+        typer.Option(
+            "--drop-damaged",
+            help="Take damaged segments out of the lake; their files stay, as *.damaged. Stop watch first.",
+        ),
+    ] = False,
     lake: options.LakeFolder = None,
     state: options.StateUrl = None,
     quiet: options.Quiet = False,
@@ -140,11 +150,11 @@ def verify(
       keytrail lake verify --lake /srv/keytrail -q || echo damaged
     """
     from keytrail.cli.progress import watching
-    from keytrail.service.lake import verify_lake
+    from keytrail.service.lake import drop_damaged, verify_lake
 
     settings = options.settings(config, options.lake_flags(lake, state))
     with watching(wanted=not quiet) as observe:
-        found = verify_lake(settings, observe=observe)
+        found = drop_damaged(settings) if drop else verify_lake(settings, observe=observe)
     for path, problem in found.damaged:
         messages.warning(f"{path}: {problem}")
     if not quiet:
@@ -154,6 +164,10 @@ def verify(
                 f"{count(len(found.left_over), 'file')} in the folder belong to no segment; the service removes them"
             )
         messages.plain(f"{count(len(found.damaged), 'segment')} damaged" if found.damaged else "All are as written.")
+    if found.damaged:
+        dropped = f"{count(len(found.damaged), 'segment')} taken out of the lake; "
+        first = dropped if drop else "put the files back from a backup, or take them out with --drop-damaged; "
+        messages.note(f"{first}what was lost comes back with `keytrail lake import --again` over its days")
     raise typer.Exit(ExitCode.UNREADABLE if found.damaged else ExitCode.DONE)
 
 

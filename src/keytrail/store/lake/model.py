@@ -56,7 +56,7 @@ class Segment:
 
 
 class Catalog(Protocol):
-    """Which segments there are, as committed. Compaction replaces neighbours by one with the same rows and positions."""
+    """Which segments there are, as committed. Compaction replaces neighbours by one with the same rows and places."""
 
     def segments(self) -> Sequence[Segment]:
         """All segments, by position."""

@@ -1,4 +1,4 @@
-"""The columns of a segment: the record as it was stored, and what hunts and pruning need of it. Any tool can read them."""
+"""The columns of a segment: the record as stored, and what hunts and pruning need of it. Any tool can read them."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ def _damaged(segment: SegmentFile, why: str) -> StoreError:
         f"a segment of the lake is damaged: {why}",
         place=Place(segment.path),
         advice="Run `keytrail lake verify` to see what else is, and put the file back from a backup; "
-        "without one, read its day again from the trail with `keytrail lake import`.",
+        "without one, take it out with `keytrail lake verify --drop-damaged`, and `lake import --again` its days.",
     )
 
 
