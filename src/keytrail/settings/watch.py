@@ -85,7 +85,13 @@ class WatchSettings(Section):
     rules_seconds: float = Field(
         default=5, gt=0, le=3600, description="Seconds between two looks for changed rules and exceptions."
     )
-    log_days: int = Field(default=90, ge=1, le=3650, description="Days for which the record of executions is kept.")
+    log_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days for which records of executions, of what was told, and of investigations that said nothing new"
+        " are kept.",
+    )
     metrics_address: str = Field(
         default="", description="host:port at which Prometheus may read metrics; none where left out."
     )

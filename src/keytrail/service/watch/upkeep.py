@@ -13,6 +13,7 @@ from keytrail.service.watch.clock import Clock
 from keytrail.service.watch.committing import committing
 from keytrail.store.lake.compact import Group, Sizes, expired, merge, plan
 from keytrail.store.lake.segment import remove
+from keytrail.store.state.cases import forget_revisions
 from keytrail.store.state.catalog import (
     Arrived,
     drop_segments,
@@ -21,7 +22,9 @@ from keytrail.store.state.catalog import (
     replace_segments,
 )
 from keytrail.store.state.lease import Lease
+from keytrail.store.state.outbox import forget_letters
 from keytrail.store.state.rule_states import forget_executions, rule_states
+from keytrail.store.state.suppressions import forget_counted
 
 _LOG = logging.getLogger("keytrail.watch")
 
@@ -104,7 +107,8 @@ class Upkeep:
             self._lease.check(connection)
             if paths:
                 forget_dropped(connection, paths)
-            forget_executions(connection, now - days)
+            for forget in (forget_executions, forget_letters, forget_counted, forget_revisions):
+                forget(connection, now - days)
         return len(paths)
 
 

@@ -166,6 +166,23 @@ def revisions_of(connection: Connection, event: str) -> tuple[Revision, ...]:
     return tuple(Revision(**row._mapping) for row in connection.execute(query))
 
 
+def forget_revisions(connection: Connection, before: datetime) -> int:
+    """Drop revisions made before a time that say what the one before said; the first and the latest stay."""
+    other = revisions.alias()
+    latest = sa.select(sa.func.max(other.c.revision)).where(other.c.event == revisions.c.event).scalar_subquery()
+    previous = revisions.alias()
+    same = (
+        sa.select(previous.c.verdict)
+        .where(previous.c.event == revisions.c.event, previous.c.revision == revisions.c.revision - 1)
+        .scalar_subquery()
+    )
+    return connection.execute(
+        sa.delete(revisions).where(
+            revisions.c.made_at < before, revisions.c.revision < latest, revisions.c.verdict == same
+        )
+    ).rowcount
+
+
 def _values(case: Case) -> dict[str, object]:
     values = {name: getattr(case, name) for name in Case.__slots__}
     values["watched"] = list(case.watched)

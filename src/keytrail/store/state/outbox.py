@@ -93,6 +93,12 @@ def put_off(connection: Connection, letters: Sequence[Letter], until: datetime, 
     )
 
 
+def forget_letters(connection: Connection, before: datetime) -> int:
+    """Drop letters that were delivered before a time; what was refused stays. Returns how many."""
+    done = outbox.c.state.in_(("sent", "digested")) & (outbox.c.sent_at < before)
+    return connection.execute(sa.delete(outbox).where(done)).rowcount
+
+
 def backlog(connection: Connection) -> dict[str, tuple[int, int, str]]:
     """Of each sink: how many letters wait, how many were refused, and what last stood in the way."""
     found: dict[str, tuple[int, int, str]] = {}

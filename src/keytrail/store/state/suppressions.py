@@ -58,6 +58,11 @@ def counted_before(connection: Connection, match_ids: Sequence[str]) -> frozense
     return frozenset(found)
 
 
+def forget_counted(connection: Connection, before: datetime) -> int:
+    """Drop matches that were counted before a time; returns how many."""
+    return connection.execute(sa.delete(counted).where(counted.c.at < before)).rowcount
+
+
 def add_counted(connection: Connection, match_ids: Iterable[str], now: datetime) -> None:
     """Note matches as counted."""
     wanted = list(dict.fromkeys(match_ids))
