@@ -93,7 +93,7 @@ def test_one_execution_makes_max_signals_alerts_and_the_next_ones_the_rest(bench
 def test_far_more_matches_than_a_rule_may_raise_are_all_raised(bench: MakeBench) -> None:
     """More than are held: what waits is read again, and none of it is lost."""
     one = bench(rule(max_signals=7))
-    records = [event(id, "Probe" if id % 3 else "Other") for id in range(500)]
+    records = [event(id, "Probe" if id % 3 else "Other") for id in range(300)]
     one.keep("a", records)
     one.run()
     assert one.alert_ids() == ids_of("probe", [each for each in records if each["eventName"] == "Probe"])

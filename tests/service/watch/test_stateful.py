@@ -403,5 +403,5 @@ def folder() -> Iterator[Path]:
 def test_nothing_is_lost_and_nothing_doubled(folder: Path) -> None:
     NothingLostNothingDoubled.set_up(folder)
     long = settings.get_current_profile_name() == "long"
-    tried = settings(max_examples=2_000 if long else 50, stateful_step_count=50 if long else 30)
+    tried = settings(max_examples=2_000 if long else 40, stateful_step_count=50 if long else 25)
     run_state_machine_as_test(NothingLostNothingDoubled, settings=tried)
