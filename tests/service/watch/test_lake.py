@@ -294,12 +294,15 @@ def test_a_damaged_segment_is_told_and_what_can_be_read_is_gone_on_with(bench: M
     path.write_bytes(whole[:50] + bytes(len(whole) - 50))
     verified = verify_lake(one.settings, clock=one.clock)
     assert [name for name, _ in verified.damaged] == [segment.file.path]
-    with pytest.raises(StoreError, match="damaged"):
-        one.take("b", [event(3, "Other", recipientAccountId="444455556666")])
+    one.take("b", [event(3, "Other", recipientAccountId="444455556666")])
+    status, message = one.status("probe")
+    assert status == "failed"
+    assert "damaged" in message
     assert one.feed.settled == ["a", "b"]
     assert len(one.alerts("all")) == 3
     assert one.alerted("probe") == ["1"]
     path.write_bytes(whole)
+    one.clock.passes(minutes=1)
     one.run()
     assert one.alerted("probe") == ["1", "2"]
     one.check("probe")

@@ -12,11 +12,11 @@ import pyarrow as pa
 from keytrail.search import Rows
 from keytrail.store.lake.files import Files
 from keytrail.store.lake.model import Segment
-from keytrail.store.lake.segment import read_segment
+from keytrail.store.lake.segment import ROW_GROUP_ROWS, read_segment
 from keytrail.store.state.catalog import Arrived
 
-# Rows that are read at a time: a few groups of them, some 50 MB.
-_ROWS = 40_000
+# Rows that are read at a time: a group of them as it is stored, some 25 MB.
+_ROWS = ROW_GROUP_ROWS
 # Bytes of records that are kept from when they were written, for the rules that are about to examine them.
 _KEPT_BYTES = 64 * 1024**2
 
@@ -42,6 +42,8 @@ class Arriving:
         self._files = files
         self._kept: OrderedDict[str, pa.ChunkedArray] = OrderedDict()
         self._size = 0
+        # What was read last, with the number of its first row: who goes on in small steps reads it once.
+        self._read: tuple[str, int, pa.ChunkedArray] | None = None
 
     def keep(self, segment: Segment, raw: pa.ChunkedArray) -> None:
         """Keep the records of a segment that was just committed, for as long as there is room."""
@@ -55,24 +57,35 @@ class Arriving:
         """Keep nothing: every rule has examined what there is."""
         self._kept.clear()
         self._size = 0
+        self._read = None
 
-    def stretches(self, arrived: tuple[Arrived, ...], position: int, end: int) -> Iterator[Stretch]:
-        """The rows from a position on and before another, but for those of history. Raises StoreError."""
+    def stretches(self, arrived: tuple[Arrived, ...], position: int, end: int, most: int = _ROWS) -> Iterator[Stretch]:
+        """The rows from a position on and before another, but for those of history, at most `most` at a time.
+
+        Raises StoreError.
+        """
         for one in arrived:
             segment = one.segment
             if segment.end <= position or segment.first_sequence >= end or segment.history:
                 continue
             first = max(position - segment.first_sequence, 0)
             last = min(end, segment.end) - segment.first_sequence
-            for start in range(first, last, _ROWS):
-                raw = self._raw(segment, start, min(start + _ROWS, last))
+            for start in range(first, last, most):
+                raw = self._raw(segment, start, min(start + most, last))
                 yield from _stretches(raw, segment.first_sequence + start, one.quiet)
 
     def _raw(self, segment: Segment, start: int, end: int) -> pa.ChunkedArray:
-        kept = self._kept.get(segment.file.path)
-        if kept is not None:
+        path = segment.file.path
+        if (kept := self._kept.get(path)) is not None:
             return kept.slice(start, end - start)
-        return read_segment(self._files, segment.file, ["raw"], range(start, end))["raw"]
+        if self._read is not None:
+            read, first, rows = self._read
+            if read == path and first <= start and end <= first + len(rows):
+                return rows.slice(start - first, end - start)
+        last = min(max(start + _ROWS, end), segment.file.rows)
+        rows = read_segment(self._files, segment.file, ["raw"], range(start, last))["raw"]
+        self._read = (path, start, rows)
+        return rows.slice(0, end - start)
 
 
 def _stretches(raw: pa.ChunkedArray, first: int, quiet: bool) -> Iterator[Stretch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from keytrail.errors import KeytrailError, StoreError
 from keytrail.rules import Rule
 from keytrail.search import Dispatch, Examiner, Literal, Options, Pattern, Result, dispatch
 from keytrail.service.installation import Installation
-from keytrail.service.watch.arriving import Arriving
+from keytrail.service.watch.arriving import Arriving, Stretch
 from keytrail.service.watch.judging import Found, Judged, KnownInState, judge, write
 from keytrail.service.watch.pauses import Pauses
 from keytrail.service.watch.schedule import Scheduled, interval_of
@@ -39,6 +39,8 @@ _PASS_ROWS = 500_000
 # Documents that a pass holds, of all rules together; and of one rule beyond what it may raise.
 _HELD = 20_000
 _BEYOND = 100
+# Rows that a pass examines at a time for rules which stand behind: they find more than they may raise.
+_BEHIND_ROWS = 1_000
 # A rule with dates relative to now is compiled again after so long.
 _FRESH = timedelta(minutes=1)
 _LONGEST_TOUCH_PAUSE = timedelta(hours=1)
@@ -180,6 +182,14 @@ class Runner:
         """One pass for rules at the same place; where one of them breaks, each by itself."""
         try:
             return self._examined(group, cursor, head)
+        except _Unreadable as error:
+            # A damaged segment stops the rules that have to read it, and neither others nor what arrives.
+            if cursor == self._looked:
+                self._look_past(head)
+            ran = Ran()
+            for one in group:
+                ran.add(self._failed(one, str(error.why)))
+            return ran
         except StoreError:
             raise
         except Exception as error:
@@ -242,6 +252,17 @@ class Runner:
         more = end < head or bool(behind)
         return Ran(1, len(group), created, more, time.monotonic() - began, log.executions)
 
+    def _look_past(self, head: int) -> None:
+        """Take every case for touched by records that cannot be read."""
+        now = self._clock()
+        with self._home.database.write() as connection:
+            self._lease.check(connection)
+            one_at_a_time(connection)
+            waiting = self._waiting(now, connection)
+            touch(connection, [one.event for one in waiting], head, now + self._touch_pause)
+            put_looked(connection, head)
+        self._looked = head
+
     # -- finding ----------------------------------------------------------------------------------------------------
 
     def _find(
@@ -261,7 +282,11 @@ class Runner:
         end = cursor
         held = 0
         arrived = self._home.catalog.arrived()
-        for stretch in self._arriving.stretches(arrived, cursor, min(head, cursor + _PASS_ROWS)):
+        behind = bool(group) and not watched and all(rule.rule_id in self._behind for rule in rules)
+        steps = self._arriving.stretches(
+            arrived, cursor, min(head, cursor + _PASS_ROWS), *([_BEHIND_ROWS] if behind else [])
+        )
+        for stretch in _readable(steps):
             for row, match in examiner.examine_rows(stretch.rows, Result()):
                 if match.pattern < len(rules):
                     held += found[rules[match.pattern].rule_id].add(stretch.first + row, match, stretch.quiet)
@@ -390,3 +415,19 @@ class Runner:
         self._lines.pop(one.rule.rule_id, None)
         self._rules[one.rule.rule_id] = replace(one, scheduled=replace(one.scheduled, state=state))
         return Ran(rules=1, executions=[line], failures=[(one.rule.rule_id, message)])
+
+
+class _Unreadable(Exception):
+    """Records of the lake cannot be read, for the reason `why`."""
+
+    def __init__(self, why: StoreError) -> None:
+        super().__init__(why.what)
+        self.why = why
+
+
+def _readable(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
+    """The same; raises _Unreadable for what reading them raises."""
+    try:
+        yield from stretches
+    except StoreError as error:
+        raise _Unreadable(error) from error
