@@ -89,8 +89,8 @@ class WatchSettings(Section):
         default=90,
         ge=1,
         le=3650,
-        description="Days for which records of executions, of what was told, and of investigations that said nothing new"
-        " are kept.",
+        description="Days for which records of executions, of what was told, and of investigations that said nothing"
+        " new are kept.",
     )
     metrics_address: str = Field(
         default="", description="host:port at which Prometheus may read metrics; none where left out."
