@@ -33,7 +33,7 @@ demo: $(VENV)/.installed
 	@echo "The same as a page: $(DEMO)/report.html"
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from keytrail.aws.answers import not_whole
 from keytrail.errors import SourceError
 
 # Error codes of AWS services; the same trouble has a different name in nearly each of them.
@@ -62,9 +63,12 @@ _MESSAGE_LENGTH = 400
 def explained(*, action: str, resource: str) -> Iterator[None]:
     """Turn an error of botocore raised inside into the SourceError that `source_error` makes of it."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError  # which is none of the two
 
     try:
         yield
+    except ResponseParserError as error:
+        raise not_whole(action, resource) from error
     except (BotoCoreError, ClientError) as error:
         raise source_error(error, action=action, resource=resource) from error
 

@@ -233,6 +233,8 @@ def investigation_flags(
 
 def trusted(org: str | None, trust: Sequence[str] | None) -> tuple[str | None, tuple[str, ...]]:
     """Return --org and --trust after checking what they say. Raises UsageError."""
+    if org is None and not trust:
+        return None, ()  # Most scans name neither, and what checks them takes a tenth of a second to load.
     from keytrail.service.policy import account_id, organisation_id
 
     organisation = organisation_id(org) if org is not None else None

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(config: str | None, color: object = None) -> Iterator[Installation]:
+def opened(config: str | None, lake: str | None, state: str | None, color: object = None) -> Iterator[Installation]:
     """Give the state and the lake that the settings name. Raises StoreError where there is none yet."""
     from keytrail.service.installation import installation
 
-    with installation(options.settings(config, {"output.color": color})) as here:
+    with installation(options.settings(config, {"output.color": color} | options.lake_flags(lake, state))) as here:
         yield here
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from keytrail.aws import client, is_fatal, source_error
+from keytrail.aws import client, explained, is_fatal, source_error
+from keytrail.aws.answers import check_whole
 from keytrail.errors import ObjectError, Place, SourceError, UsageError
-from keytrail.sources.answers import answered, check_whole
 from keytrail.sources.layout import EXPECTED, date_of, is_trail, kind_of_folder, kind_of_key, trail_of
 from keytrail.sources.model import Days, Skipped, Source, SourceObject, SourceSettings, TimeWindow
 
@@ -301,7 +301,7 @@ class S3Source:
         return None
 
     def _listing(self, prefix: str) -> AbstractContextManager[None]:
-        return answered(action=_LIST, resource=self.name(prefix))
+        return explained(action=_LIST, resource=self.name(prefix))
 
     def _nothing(self, days: Days | None) -> SourceError:
         wanted = f" for the days {days}" if days else ""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from keytrail.errors import StoreError
 from keytrail.store.lake import compact as module
+from keytrail.store.lake import segment as segments_module
 from keytrail.store.lake.compact import Group, Sizes, expired, merge, plan
 from keytrail.store.lake.model import Segment, SegmentFile
 from keytrail.store.lake.segment import read_segment, verify, write_segment
@@ -168,7 +169,7 @@ def some_tables(count: int, each: int = 7) -> Iterator[pa.Table]:
 
 
 def test_a_merge_keeps_rows_and_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROW_GROUP_ROWS", 5)
+    monkeypatch.setattr(segments_module, "ROW_GROUP_ROWS", 5)
     files = MemoryFiles()
     group = written(files, *some_tables(6))
     made = merge(files, group)
@@ -190,7 +191,7 @@ def test_a_merge_keeps_rows_and_their_order(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_merge_holds_a_group_of_rows_and_not_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROW_GROUP_ROWS", 8)
+    monkeypatch.setattr(segments_module, "ROW_GROUP_ROWS", 8)
     files = MemoryFiles()
     group = written(files, *some_tables(40))
     largest = 0

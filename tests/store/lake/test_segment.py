@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,7 +90,7 @@ def test_rows_are_read_by_their_number_and_columns_by_name() -> None:
             assert found["event_id"].to_pylist() == ids[first:end]
     assert read_segment(files, made, ["resources", "time"]).column_names == ["resources", "time"]
     streamed = list(stream_segment(files, made, ["event_id"]))
-    assert [len(one) for one in streamed] == [3, 8, 8, 8, 8, 8, 7]
+    assert [len(one) for one in streamed] == [8, 8, 8, 8, 8, 8, 2]
     assert pa.concat_tables(streamed)["event_id"].to_pylist() == ids
 
 
@@ -97,11 +98,23 @@ def test_groups_of_rows_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "ROW_GROUP_BYTES", 1_000)
     sizes = [100, 100, 5_000, 100, 400, 400, 400, 900, 10]
     some = table([event("e", requestParameters="x" * max(size - 185, 1)) for size in sizes])
-    groups = list(row_groups(some))
+    groups = list(row_groups([some.slice(0, 4), some.slice(4)]))
     assert pa.concat_tables(groups).to_pylist() == some.to_pylist()
     for group in groups:
         assert len(group) == 1 or sum(map(len, group["raw"].to_pylist())) <= 1_000
     assert len(groups) < len(sizes)
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 8))
+def test_tables_of_any_size_are_stored_in_full_groups(sizes: list[int], most: int) -> None:
+    every = table([event(str(number)) for number in range(sum(sizes))]) if any(sizes) else SCHEMA.empty_table()
+    ends = list(accumulate(sizes, initial=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ROW_GROUP_ROWS", most)
+        groups = list(row_groups(every.slice(start, end - start) for start, end in pairwise(ends)))
+    assert [len(one) for one in groups[:-1]] == [most] * (len(groups) - 1)
+    assert all(groups)
+    assert [name for one in groups for name in one["event_id"].to_pylist()] == every["event_id"].to_pylist()
 
 
 def test_a_segment_has_a_row_at_least() -> None:

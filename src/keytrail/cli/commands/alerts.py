@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,7 @@ from keytrail.phrases import count
 from keytrail.text import for_json
 
 if TYPE_CHECKING:
+    from keytrail.service.installation import Installation
     from keytrail.store.state.triage import Change
 
 _LIMIT = 100
@@ -126,6 +128,8 @@ def list_alerts(
     output: options.OutputFile = None,
     force: options.Force = False,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """List alerts that are not closed, those made last first.
@@ -159,7 +163,7 @@ def list_alerts(
         awake_at=None if all_alerts else now,
     )
     most = limit if limit is not None else None if all_alerts else _LIMIT
-    with opened(config, color) as here, open_output(output, force=force) as out:
+    with opened(config, lake, state, color) as here, open_output(output, force=force) as out:
         number = number_of_alerts(here.database, asked)
         documents = found_alerts(here.database, asked, most=most)
         # Read once, as they are written: as rows or as documents.
@@ -182,6 +186,8 @@ def show(
     output: options.OutputFile = None,
     force: options.Force = False,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Show one alert in full: its latest investigation, where it stands, notes and history.
@@ -197,7 +203,7 @@ def show(
 
     form = choose_format(output_format, output, PageFormat)
     now = datetime.now(UTC)
-    with opened(config, color) as here:
+    with opened(config, lake, state, color) as here:
         shown = show_alert(here.database, id.strip())
     with open_output(output, force=force) as out:
         if form is PageFormat.TEXT:
@@ -216,6 +222,8 @@ def history(
     id: Id,
     output_format: options.OutputFormat = None,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Show what was done to an alert, by whom and when.
@@ -227,14 +235,20 @@ def history(
     from keytrail.service.triage import show_alert
 
     form = choose_format(output_format, None, Format)
-    with opened(config, color) as here:
+    with opened(config, lake, state, color) as here:
         lines = show_alert(here.database, id.strip()).history
     with open_output(None) as out:
         rows, documents = map(history_facts, lines), map(history_json, lines)
         write_rows(form, out, rows, documents, table=HISTORY_TABLE, columns=HISTORY_COLUMNS)
 
 
-def acknowledge(ids: Ids, user: options.As = None, config: options.Config = None) -> None:
+def acknowledge(
+    ids: Ids,
+    user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
+    config: options.Config = None,
+) -> None:
     """Acknowledge alerts: somebody has seen them and looks into them.
 
     \b
@@ -244,13 +258,15 @@ def acknowledge(ids: Ids, user: options.As = None, config: options.Config = None
     """
     from keytrail.store.state.triage import SetStatus
 
-    _change(ids, SetStatus("acknowledged"), "acknowledged", user, config)
+    _change(ids, SetStatus("acknowledged"), "acknowledged", user, opened(config, lake, state))
 
 
 def close(
     ids: Ids,
     reason: Annotated[Reason, typer.Option(help="Why.", show_default=False)],
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Close alerts, with the reason.
@@ -261,10 +277,16 @@ def close(
     """
     from keytrail.store.state.triage import SetStatus
 
-    _change(ids, SetStatus("closed", reason.value), "closed", user, config)
+    _change(ids, SetStatus("closed", reason.value), "closed", user, opened(config, lake, state))
 
 
-def reopen(ids: Ids, user: options.As = None, config: options.Config = None) -> None:
+def reopen(
+    ids: Ids,
+    user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
+    config: options.Config = None,
+) -> None:
     """Open alerts again that were closed or acknowledged.
 
     \b
@@ -273,7 +295,7 @@ def reopen(ids: Ids, user: options.As = None, config: options.Config = None) -> 
     """
     from keytrail.store.state.triage import SetStatus
 
-    _change(ids, SetStatus("open"), "opened", user, config)
+    _change(ids, SetStatus("open"), "opened", user, opened(config, lake, state))
 
 
 def assign(
@@ -287,6 +309,8 @@ def assign(
         typer.Option(metavar="NAME", help="Who does so no longer; repeatable.", show_default=False),
     ] = None,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Say who takes care of alerts.
@@ -298,7 +322,7 @@ def assign(
     """
     from keytrail.store.state.triage import Assign
 
-    _change(ids, Assign(_names(to, remove, "--to"), _words(remove)), "assigned", user, config)
+    _change(ids, Assign(_names(to, remove, "--to"), _words(remove)), "assigned", user, opened(config, lake, state))
 
 
 def tag(
@@ -310,6 +334,8 @@ def tag(
         list[str] | None, typer.Option(metavar="TAG", help="A tag to take away; repeatable.", show_default=False)
     ] = None,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Add tags to alerts, and take them away.
@@ -320,13 +346,15 @@ def tag(
     """
     from keytrail.store.state.triage import Tag
 
-    _change(ids, Tag(_names(add, remove, "--add"), _words(remove)), "tagged", user, config)
+    _change(ids, Tag(_names(add, remove, "--add"), _words(remove)), "tagged", user, opened(config, lake, state))
 
 
 def note(
     ids: Ids,
     text: Annotated[str, typer.Option("--text", "-m", metavar="TEXT", help="What to write down.", show_default=False)],
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Write a note about alerts. Notes stay; a later one corrects an earlier one.
@@ -339,7 +367,7 @@ def note(
 
     if not text.strip():
         raise UsageError("--text is empty", advice="write what others should know")
-    _change(ids, AddNote(text), "written about", user, config)
+    _change(ids, AddNote(text), "written about", user, opened(config, lake, state))
 
 
 def snooze(
@@ -353,6 +381,8 @@ def snooze(
     ] = None,
     wake: Annotated[bool, typer.Option("--wake", help="No longer.")] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Let alerts rest for a time: lists leave them out, and nobody is told of them until then.
@@ -370,10 +400,12 @@ def snooze(
         raise UsageError("--wake excludes --for and --until")
     end = None if wake else ends_at(length, until, datetime.now(UTC))
     words = "woken" if end is None else f"snoozed until {end:%Y-%m-%d %H:%M:%S} UTC"
-    _change(ids, Snooze(end), words, user, config)
+    _change(ids, Snooze(end), words, user, opened(config, lake, state))
 
 
-def _change(ids: Sequence[str], what: Change, words: str, user: str | None, config: str | None) -> None:
+def _change(
+    ids: Sequence[str], what: Change, words: str, user: str | None, opening: AbstractContextManager[Installation]
+) -> None:
     from keytrail.service.state import who_works
     from keytrail.service.triage import change
 
@@ -382,7 +414,7 @@ def _change(ids: Sequence[str], what: Change, words: str, user: str | None, conf
     if not named:
         messages.note("stdin named no alert: nothing to do")
         return
-    with opened(config) as here:
+    with opening as here:
         done = change(here.database, named, what, who=who, now=datetime.now(UTC))
     messages.note(f"{words}: {count(len(done.changed), 'alert')}{so_already(done.named - len(done.changed))}")
 

@@ -17,6 +17,8 @@ def import_file(
     path: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON with lists and items.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what has the same id.")] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Take over exception lists and items from an export of Kibana's or keytrail's; rules in it are left out.
@@ -32,7 +34,7 @@ def import_file(
 
     by = author(user)
     loaded = rule_room.load([path])
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         done = import_exceptions(connection, loaded.exception_lists, loaded.exception_items, by, overwrite=overwrite)
     errors = (*loaded.errors, *done.errors)
     tell(errors)
@@ -48,6 +50,8 @@ def export(
     ] = None,
     output: options.OutputFile = None,
     force: options.Force = False,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Write exception lists with their items as NDJSON that Kibana reads.
@@ -60,7 +64,7 @@ def export(
     from keytrail.service.exceptions import find_list
     from keytrail.store.state.exceptions import all_lists, items_of
 
-    with opened(config) as here, here.database.read() as connection:
+    with opened(config, lake, state) as here, here.database.read() as connection:
         lists = [find_list(connection, one) for one in list_ids or ()] or all_lists(connection)
         items = items_of(connection, [one.key for one in lists])
     with open_output(output, force=force) as out:

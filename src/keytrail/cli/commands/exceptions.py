@@ -97,6 +97,8 @@ def list_exceptions(
     output: options.OutputFile = None,
     force: options.Force = False,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """List exceptions: events that raise no alerts.
@@ -112,7 +114,7 @@ def list_exceptions(
 
     form = choose_format(output_format, output, Format)
     now = datetime.now(UTC)
-    with opened(config, color) as here, here.database.read() as connection:
+    with opened(config, lake, state, color) as here, here.database.read() as connection:
         rules = all_rules(here.settings, connection)
     items = rules.exception_items
     if rule is not None:
@@ -143,6 +145,8 @@ def show(
     item_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the exception.", show_default=False)],
     output_format: Annotated[ShowFormat, typer.Option("--format", help="How to print it.")] = ShowFormat.TEXT,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Show one exception.
@@ -153,7 +157,7 @@ def show(
     """
     from keytrail.service.exceptions import find_item, in_words
 
-    with opened(config, color) as here, here.database.read() as connection:
+    with opened(config, lake, state, color) as here, here.database.read() as connection:
         item = find_item(connection, item_id)
     with open_output(None) as out:
         if output_format is ShowFormat.JSON:
@@ -184,6 +188,8 @@ def add(
     ] = False,
     user: options.As = None,
     output_format: options.OutputFormat = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Add an exception to a rule: events in which all fields are so raise no alert of it from now on.
@@ -211,7 +217,7 @@ def add(
             else "a rule and --list exclude each other"
         )
     by = author(user)
-    with opened(config) as here:
+    with opened(config, lake, state) as here:
         with here.database.read() as connection:
             entries = _entries(connection, field, operator, value)
             rules = all_rules(here.settings, connection).rules
@@ -257,6 +263,8 @@ def edit(
     expires: Expires = None,
     no_expiry: Annotated[bool, typer.Option("--no-expiry", help="It holds until it is removed.")] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Change an exception: what it excepts (whole), its name, its end; a comment is added to those it has.
@@ -270,7 +278,7 @@ def edit(
     if expires is not None and no_expiry:
         raise UsageError("--expires and --no-expiry exclude each other")
     by = author(user)
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         item = find_item(connection, item_id)
         if field:
             item = replace(item, entries=_entries(connection, field, operator, value))
@@ -292,6 +300,8 @@ def remove(
         typer.Option("--list", metavar="ID", help="Remove this list with all that is in it.", show_default=False),
     ] = None,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Remove exceptions, or a list with all of its exceptions. The audit log keeps what they were.
@@ -307,7 +317,7 @@ def remove(
         raise UsageError("say what to remove: ids of exceptions, or --list with the id of a list")
     by = author(user)
     removed = 0
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         for item in [find_item(connection, one) for one in dict.fromkeys(item_ids or ())]:
             remove_item(connection, item, by)
             removed += 1
@@ -316,7 +326,13 @@ def remove(
     messages.note(f"removed: {count(removed, 'exception')}")
 
 
-def expire(item_ids: ItemIds = None, user: options.As = None, config: options.Config = None) -> None:
+def expire(
+    item_ids: ItemIds = None,
+    user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
+    config: options.Config = None,
+) -> None:
     """Let exceptions count no more from now on. They stay, and `edit --expires` makes them count again.
 
     \b
@@ -328,7 +344,7 @@ def expire(item_ids: ItemIds = None, user: options.As = None, config: options.Co
     if not item_ids:
         raise UsageError("say which: ids of exceptions", advice="keytrail exceptions list shows them with their ids.")
     by = author(user)
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         items = [find_item(connection, one) for one in dict.fromkeys(item_ids)]
         ended = sum(expire_item(connection, item, by) for item in items)
     messages.note(f"ended: {count(ended, 'exception')}")
@@ -338,6 +354,8 @@ def try_on(
     item_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the exception.", show_default=False)],
     output_format: options.OutputFormat = None,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Print the stored alerts that an exception would have kept from being made.
@@ -349,7 +367,7 @@ def try_on(
     from keytrail.service.exceptions import find_item
     from keytrail.service.rule_admin import all_rules
 
-    with opened(config, color) as here:
+    with opened(config, lake, state, color) as here:
         with here.database.read() as connection:
             item = find_item(connection, item_id)
             rules = all_rules(here.settings, connection).rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from keytrail.cli.table import Column
 from keytrail.phrases import count
 
 if TYPE_CHECKING:
+    from keytrail.service.installation import Installation
     from keytrail.service.rule_admin import Part
     from keytrail.store.state.rule_states import Execution
 
@@ -57,6 +59,8 @@ def enable(
         bool, typer.Option("--catch-up", help="Examine what arrived while it was disabled, too.")
     ] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Enable rules, whatever their files say.
@@ -68,17 +72,23 @@ def enable(
     Examples:
       keytrail rules enable f6a0b2c3 --catch-up
     """
-    _decide(ids, enabled=True, catch_up=catch_up, user=user, config=config)
+    _decide(ids, enabled=True, catch_up=catch_up, user=user, opening=opened(config, lake, state))
 
 
-def disable(ids: RuleIds, user: options.As = None, config: options.Config = None) -> None:
+def disable(
+    ids: RuleIds,
+    user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
+    config: options.Config = None,
+) -> None:
     """Disable rules, whatever their files say.
 
     \b
     Examples:
       keytrail rules disable f6a0b2c3
     """
-    _decide(ids, enabled=False, catch_up=False, user=user, config=config)
+    _decide(ids, enabled=False, catch_up=False, user=user, opening=opened(config, lake, state))
 
 
 def snooze(
@@ -91,6 +101,8 @@ def snooze(
     ] = None,
     wake: Annotated[bool, typer.Option("--wake", help="No longer.")] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Tell nobody of the alerts of rules for a time. They run, and their alerts are made.
@@ -109,7 +121,7 @@ def snooze(
         raise UsageError("--wake excludes --for and --until")
     by = author(user)
     end = None if wake else ends_at(length, until, by.now)
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         rules = all_rules(here.settings, connection).rules
         changed = let_rest(connection, all_named(rules, ids), end, by)
     words = "woken" if end is None else f"snoozed until {end:%Y-%m-%d %H:%M:%S} UTC"
@@ -122,6 +134,8 @@ def import_file(
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what has the same id.")] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Take over rules with their exceptions from an export of Kibana's or keytrail's.
@@ -136,7 +150,7 @@ def import_file(
     from keytrail.service.rule_admin import import_rules
 
     by = author(user)
-    with opened(config) as here:
+    with opened(config, lake, state) as here:
         done = import_rules(here.settings, here.database, paths, by, overwrite=overwrite)
     tell(done.errors, done.notes)
     told = ", ".join(
@@ -156,6 +170,8 @@ def export(
     ] = None,
     output: options.OutputFile = None,
     force: options.Force = False,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Write rules with their exceptions as NDJSON that Kibana and `keytrail rules import` read.
@@ -169,7 +185,7 @@ def export(
     """
     from keytrail.service.rule_admin import all_named, all_rules, export_rules
 
-    with opened(config) as here, here.database.read() as connection:
+    with opened(config, lake, state) as here, here.database.read() as connection:
         rules = all_rules(here.settings, connection)
     chosen = [rule.rule_id for rule in all_named(rules.rules, ids or ())]
     with open_output(output, force=force) as out:
@@ -187,6 +203,8 @@ def log(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many lines, the latest ones.")] = _LINES,
     output_format: options.OutputFormat = None,
     color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Show what rules did: each run, what it searched and found, and what went wrong; the latest first.
@@ -205,7 +223,7 @@ def log(
     if coverage and rule is None:
         raise UsageError("--coverage is that of one rule: name it")
     form = choose_format(output_format, None, Format)
-    with opened(config, color) as here, here.database.read() as connection:
+    with opened(config, lake, state, color) as here, here.database.read() as connection:
         names = {one.rule_id: one.name for one in rule_states(connection).values()}
         id = None
         if rule is not None:
@@ -224,11 +242,18 @@ def log(
         write_rows(form, out, rows, documents, table=table, columns=columns)
 
 
-def _decide(ids: Sequence[str], *, enabled: bool, catch_up: bool, user: str | None, config: str | None) -> None:
+def _decide(
+    ids: Sequence[str],
+    *,
+    enabled: bool,
+    catch_up: bool,
+    user: str | None,
+    opening: AbstractContextManager[Installation],
+) -> None:
     from keytrail.service.rule_admin import all_named, all_rules, decide
 
     by = author(user)
-    with opened(config) as here, here.database.write() as connection:
+    with opening as here, here.database.write() as connection:
         rules = all_rules(here.settings, connection).rules
         chosen = all_named(rules, ids)
         changed = decide(connection, chosen, enabled=enabled, catch_up=catch_up, author=by)

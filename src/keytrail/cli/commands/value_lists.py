@@ -24,7 +24,11 @@ ListId = Annotated[str, typer.Argument(metavar="ID", help="The id of the value l
 
 
 def list_value_lists(
-    output_format: options.OutputFormat = None, color: options.Colour = None, config: options.Config = None
+    output_format: options.OutputFormat = None,
+    color: options.Colour = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
+    config: options.Config = None,
 ) -> None:
     """List the value lists.
 
@@ -35,14 +39,16 @@ def list_value_lists(
     from keytrail.store.state.value_lists import value_list_heads
 
     form = choose_format(output_format, None, Format)
-    with opened(config, color) as here, here.database.read() as connection:
+    with opened(config, lake, state, color) as here, here.database.read() as connection:
         rows = [value_list_facts(one) for one in value_list_heads(connection).values()]
     with open_output(None) as out:
         documents = ({name: row[name] for name in VALUE_COLUMNS} for row in rows)
         write_rows(form, out, rows, documents, table=VALUE_TABLE, columns=VALUE_COLUMNS)
 
 
-def show(list_id: ListId, config: options.Config = None) -> None:
+def show(
+    list_id: ListId, lake: options.LakeFolder = None, state: options.StateUrl = None, config: options.Config = None
+) -> None:
     """Print the values of a list, one a line.
 
     \b
@@ -52,7 +58,7 @@ def show(list_id: ListId, config: options.Config = None) -> None:
     from keytrail.service.exceptions import value_list_head
     from keytrail.store.state.value_lists import values_of
 
-    with opened(config) as here, here.database.read() as connection:
+    with opened(config, lake, state) as here, here.database.read() as connection:
         value_list_head(connection, list_id)
         values = values_of(connection, list_id)
     with open_output(None) as out:
@@ -72,6 +78,8 @@ def import_file(
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="What to call it.", show_default=False)] = None,
     append: Annotated[bool, typer.Option("--append", help="Keep the values that the list has.")] = False,
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Make a value list of a file, or replace the values of one.
@@ -95,7 +103,7 @@ def import_file(
     if errors:
         messages.note("nothing was changed")
         raise typer.Exit(ExitCode.USAGE)
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         size = put_value_list(connection, made, by, append=append)
     messages.note(f"the value list {id!r} has {count(size, 'value')}")
 
@@ -106,6 +114,8 @@ def remove(
         False
     ),
     user: options.As = None,
+    lake: options.LakeFolder = None,
+    state: options.StateUrl = None,
     config: options.Config = None,
 ) -> None:
     """Remove a value list.
@@ -117,7 +127,7 @@ def remove(
     from keytrail.service.exceptions import remove_value_list
 
     by = author(user)
-    with opened(config) as here, here.database.write() as connection:
+    with opened(config, lake, state) as here, here.database.write() as connection:
         remove_value_list(connection, list_id, by, force=force)
     messages.note(f"removed the value list {list_id!r}")
 

@@ -174,8 +174,6 @@ class Ingest:
             add_objects(connection, [Taken(one.identity, one.name, came.records) for one, came in batch.done], now)
             set_marks(connection, _latest_marks(done))
             set_damage(connection, {one.name: _damage(one.name, came.errors) for one, came in batch.done}, now)
-        # What was written is most of what this process holds; its pool would keep the room for the next batch.
-        pa.default_memory_pool().release_unused()
         new = 0 if table is None else len(table)
         return Commit(
             segment,

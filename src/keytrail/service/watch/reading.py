@@ -31,6 +31,10 @@ _LARGE_BYTES = 4 * 1024**2
 _HANDED_BYTES = 256 * 1024
 
 
+# A pipe takes little at a time, and the process that reads it has other things to do: what is smaller waits less.
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An object as it arrived: its name and its bytes as stored."""
@@ -95,7 +99,7 @@ class Readers:
         for numbers in _handed(objects):
             large = len(objects[numbers[0]].data) >= _LARGE_BYTES
             under_way.append((numbers, None if large else self._submit([objects[n] for n in numbers], ingested)))
-            while len(under_way) > self._jobs + 1:
+            while len(under_way) > 3 * self._jobs:
                 yield from self._take(*under_way.popleft(), objects, ingested)
         while under_way:
             yield from self._take(*under_way.popleft(), objects, ingested)
@@ -214,7 +218,7 @@ def _work(objects: Sequence[Stored], ingested: datetime, limits: ReadLimits) -> 
 
 def _packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as writer:
         writer.write_table(table.unify_dictionaries().combine_chunks())
     packed: bytes = sink.getvalue().to_pybytes()
     return packed

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from keytrail.aws import AwsSettings, client
+from keytrail.aws import AwsSettings, client, explained
+from keytrail.aws.answers import check_whole
 from keytrail.errors import KeytrailError, SourceError
-from keytrail.sources.answers import answered, check_whole
 from keytrail.sources.feeds.limits import FeedSettings
 from keytrail.sources.feeds.model import Delivery, FeedStatus, Ledger
 from keytrail.sources.feeds.returns import Later, Returned
@@ -242,7 +242,7 @@ class HistoryFeed:
             request["NextToken"] = token
         target.pacer.wait()
         try:
-            with answered(action=_LOOK_UP, resource=target.name):
+            with explained(action=_LOOK_UP, resource=target.name):
                 cloudtrail: CloudTrailClient = client("cloudtrail", target.aws, target.region)
                 answer: LookupEventsResponseTypeDef = cloudtrail.lookup_events(**request)
             check_whole(answer, "Events", action=_LOOK_UP, resource=target.name)
@@ -308,7 +308,7 @@ def _account(identity: AwsSettings) -> str:
     if identity.role_arn:
         return identity.role_arn.split(":")[4]
     action, resource = "sts:GetCallerIdentity", "the account"
-    with answered(action=action, resource=resource):
+    with explained(action=action, resource=resource):
         answer = client("sts", identity, identity.region or _GLOBAL_REGION).get_caller_identity()
     check_whole(answer, "Account", action=action, resource=resource)
     return answer["Account"]

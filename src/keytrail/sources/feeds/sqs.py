@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keytrail.aws import AwsSettings, client, source_error
+from keytrail.aws.answers import not_whole
 from keytrail.aws.failures import error_code
 from keytrail.errors import SourceError
-from keytrail.sources.answers import not_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 
-import pyarrow as pa
-
 from keytrail.errors import StoreError
 from keytrail.store.lake.files import Files
 from keytrail.store.lake.model import Segment, SegmentFile
-from keytrail.store.lake.segment import ROW_GROUP_BYTES, ROW_GROUP_ROWS, stream_segment, write_segment
+from keytrail.store.lake.segment import stream_segment, write_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,32 +119,14 @@ def merge(files: Files, group: Sequence[Segment]) -> SegmentFile:
     """
     if len(group) < 2 or not all(_joins(before, after) for before, after in pairwise(group)):
         raise ValueError("only neighbours of one ingest day and kind are merged")
-    made = write_segment(files, group[0].file.ingest_day, _regrouped(files, group))
+    rows = (some for one in group for some in stream_segment(files, one.file))
+    made = write_segment(files, group[0].file.ingest_day, rows)
     if made.rows != sum(one.file.rows for one in group):
         raise StoreError(
             "a merged segment has not the records of those it was made of",
             advice="Nothing was changed. This is a defect of keytrail: please report it.",
         )
     return made
-
-
-def _regrouped(files: Files, group: Iterable[Segment]) -> Iterator[pa.Table]:
-    """The rows of segments in tables as large as a group of rows is written."""
-    held: list[pa.Table] = []
-    rows = size = 0
-    for one in group:
-        for table in stream_segment(files, one.file):
-            while len(table):
-                fits = table.slice(0, ROW_GROUP_ROWS - rows)
-                held.append(fits)
-                rows += len(fits)
-                size += fits["raw"].nbytes
-                table = table.slice(len(fits))
-                if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
-                    yield pa.concat_tables(held)
-                    held, rows, size = [], 0, 0
-    if held:
-        yield pa.concat_tables(held)
 
 
 @dataclass(frozen=True, slots=True)

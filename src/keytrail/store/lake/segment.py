@@ -51,8 +51,8 @@ _BLOOM = {
 def write_segment(files: Files, day: date, tables: Iterable[pa.Table]) -> SegmentFile:
     """Write the rows of `tables`, in their order, as one segment; on return it would outlast a loss of power.
 
-    The tables have SCHEMA and a row at least; only one of them is held at a time. Raises StoreError when the disk
-    fails or is full, and what iterating `tables` raises; then there is no such segment.
+    The tables have SCHEMA and a row at least; only the rows of a group are held at a time. Raises StoreError when the
+    disk fails or is full, and what iterating `tables` raises; then there is no such segment.
     """
     folder = f"day={day.isoformat()}"
     path = f"{folder}/{uuid.uuid4().hex}.parquet"
@@ -98,25 +98,41 @@ def _write(sink: _Sink, about: _Summary, tables: Iterable[pa.Table]) -> None:
         write_page_checksum=True,
         bloom_filter_options=_BLOOM,
     )
-    for table in tables:
-        about.add(table)
-        for group in row_groups(table):
-            writer.write_table(group, row_group_size=len(group))
+    for group in row_groups(tables):
+        about.add(group)
+        writer.write_table(group, row_group_size=len(group))
     writer.close()
     sink.finish()
 
 
-def row_groups(table: pa.Table) -> Iterator[pa.Table]:
-    """The table in slices of at most ROW_GROUP_ROWS rows, and ROW_GROUP_BYTES of raw records or a single larger one."""
-    for start in range(0, len(table), ROW_GROUP_ROWS):
-        some = table.slice(start, ROW_GROUP_ROWS)
-        held = pc.cumulative_sum(pc.binary_length(some["raw"]).cast(pa.int64())).to_numpy()
-        begin = 0
-        while begin < len(some):
-            before = int(held[begin - 1]) if begin else 0
-            end = max(begin + 1, int(held.searchsorted(before + ROW_GROUP_BYTES, "right")))
-            yield some.slice(begin, end - begin)
-            begin = end
+def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of tables, in their order, in groups as they are stored.
+
+    A group has ROW_GROUP_ROWS rows; fewer where the raw records come to ROW_GROUP_BYTES, of which one alone may have
+    more; and fewer at the end.
+    """
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        while len(table):
+            sizes = pc.binary_length(table["raw"].slice(0, ROW_GROUP_ROWS - rows)).cast(pa.int64())
+            sums = pc.cumulative_sum(sizes).to_numpy()
+            fits = int(sums.searchsorted(ROW_GROUP_BYTES - size, "right")) or int(not rows)
+            if fits:
+                held.append(table.slice(0, fits))
+                rows += fits
+                size += int(sums[fits - 1])
+                table = table.slice(fits)
+            if len(table) or rows == ROW_GROUP_ROWS:
+                yield _joined(held)
+                held, rows, size = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    # With one dictionary for all a column is written with one; else its values are spelled out.
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 class _Summary:

@@ -1,24 +1,10 @@
-"""Calls whose answers have to be whole: what botocore lets through as an empty answer would look like nothing new."""
+"""Answers have to be whole: what botocore lets through as an empty answer would look like nothing new."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-from keytrail.aws import explained
 from keytrail.errors import SourceError
-
-
-@contextmanager
-def answered(*, action: str, resource: str) -> Iterator[None]:
-    """As `aws.explained`, and SourceError too for an answer that botocore cannot parse."""
-    from botocore.parsers import ResponseParserError
-
-    with explained(action=action, resource=resource):
-        try:
-            yield
-        except ResponseParserError as error:
-            raise not_whole(action, resource) from error
 
 
 def check_whole(answer: Mapping[str, object], member: str, *, action: str, resource: str) -> None:
