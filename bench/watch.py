@@ -11,6 +11,7 @@ import argparse
 import gzip
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -62,25 +63,36 @@ def take_in(events: int) -> None:
     rules = DATA / "take-in-rules.ndjson"
     rules.write_text("".join(FILES[1].read_text().splitlines(keepends=True)[:RULES]))
     os.environ |= {"KEYTRAIL_WATCH__RULES": str(rules), "KEYTRAIL_WATCH__BUILTIN": "false"}
-    rates, peaks, limits = [], [], []
+    rates, whole, limits = [], [], []
     with Limit(paths, 4) as limit:
         for _ in range(ROUNDS):
             limits.append(events / limit.measure()[0])
             with tempfile.TemporaryDirectory(dir=DATA) as folder:
-                command = [sys.executable, "-m", "keytrail", "lake", "import", str(where.path), "--detect"]
-                measured = measure([*command, "--lake", folder, "--quiet"])
-                if measured.exit_code:
-                    sys.exit("keytrail lake import failed")
-                rates.append(events / measured.seconds)
-                peaks.append(measured.peak_bytes)
-    best = max(rates)
+                started = time.perf_counter()
+                done = subprocess.run(_import(where.path, folder), capture_output=True, text=True, check=True)
+                whole.append(time.perf_counter() - started)
+                rates.append(events / _seconds_told(done.stderr))
+    with tempfile.TemporaryDirectory(dir=DATA) as folder:
+        measured = measure(_import(where.path, folder))
     print(
-        f"{'take in, 100 rules, start-up included':48}{best:12,.0f} events/s{best / max(limits):8.2f} of the limit"
-        f"{max(peaks) / 1e6:8,.0f} MB at the peak",
+        f"{'take in, 100 rules':48}{max(rates):12,.0f} events/s{max(rates) / max(limits):8.2f} of the limit"
+        f"{min(whole):9.1f} s with start-up{measured.peak_bytes / 1e6:8,.0f} MB at the peak",
         flush=True,
     )
     for name in ("KEYTRAIL_WATCH__RULES", "KEYTRAIL_WATCH__BUILTIN"):
         del os.environ[name]
+
+
+def _import(archive: Path, lake: str) -> list[str]:
+    return [sys.executable, "-m", "keytrail", "lake", "import", str(archive), "--detect", "--lake", lake]
+
+
+def _seconds_told(text: str) -> float:
+    """How long the records took, as the command says it at its end."""
+    found = re.search(r", in ([\d.]+) s$", text, re.MULTILINE)
+    if found is None:
+        sys.exit(f"keytrail lake import did not end well: {text}")
+    return float(found[1])
 
 
 # -- from a file to its alert -----------------------------------------------------------------------------------------
