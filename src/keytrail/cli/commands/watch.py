@@ -11,6 +11,7 @@ import typer
 
 from keytrail.cli import messages, options
 from keytrail.cli.options import LogFormat
+from keytrail.phrases import count
 
 if TYPE_CHECKING:
     from keytrail.service.installation import Installation
@@ -101,7 +102,12 @@ def watch(
             messages.plain(f"Watching {', '.join(settings.watch.sources)}; Ctrl-C ends it.")
 
     try:
-        run_watch(settings, stop, once=once, started=started)
+        done = run_watch(settings, stop, once=once, started=started)
     finally:
         for one, handler in previous.items():
             signal.signal(one, handler)
+    if once:
+        unreadable = f", {count(done.unreadable, 'input')} unreadable" if done.unreadable else ""
+        messages.plain(f"{count(done.records, 'new record')}{unreadable}, {count(done.alerts, 'new alert')}")
+        if done.alerts:
+            messages.plain("`keytrail alerts list` shows them.")

@@ -15,7 +15,7 @@ from keytrail.notify import Sink
 from keytrail.service.installation import Installation
 from keytrail.service.watch.clock import Clock
 from keytrail.service.watch.inbox import Inbox
-from keytrail.service.watch.metrics import Metrics
+from keytrail.service.watch.metrics import Metrics, Tally
 from keytrail.service.watch.pauses import Pauses
 from keytrail.service.watch.service import Service
 from keytrail.service.watch.status import Status, put_status
@@ -42,7 +42,7 @@ def watch(
     once: bool = False,
     serve: Callable[[Metrics], object] | None = None,
     started: Callable[[Installation], None] = lambda _: None,
-) -> None:
+) -> Tally:
     """Run the service until `stop` is set, or, with `once`, until all that the feeds have now is dealt with.
 
     Raises StoreError when the lease is lost or cannot be had, and what opening the feeds raises.
@@ -68,6 +68,7 @@ def watch(
         keeping.say_goodbye()
     if stop.error is not None:
         raise stop.error
+    return service.metrics.tally()
 
 
 def _work(service: Service, inbox: Inbox, stop: Stop, troubles: Troubles, *, once: bool) -> None:

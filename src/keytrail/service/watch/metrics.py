@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from keytrail.service.watch.status import Status
 
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a service did while it ran."""
+
+    records: int
+    alerts: int
+    unreadable: int
 
 
 class Metrics:
@@ -55,6 +65,11 @@ class Metrics:
         self.feed_lag = Gauge("keytrail_feed_lag_seconds", "How far a feed is behind.", ["feed"], registry=registry)
         self.feed_up = Gauge("keytrail_feed_up", "1 if a feed works.", ["feed"], registry=registry)
         self._committed_at: float | None = None
+
+    def tally(self) -> Tally:
+        """What was counted so far."""
+        names = ("keytrail_records_total", "keytrail_alerts_total", "keytrail_input_errors_total")
+        return Tally(*(int(self.registry.get_sample_value(name) or 0) for name in names))
 
     def committed(self, commit: Commit) -> None:
         """Count a commit."""

@@ -10,7 +10,7 @@ from keytrail.service.installation import Installation, installation
 from keytrail.service.running import aws_settings, feed_settings
 from keytrail.service.watch.clock import Clock, system_clock
 from keytrail.service.watch.loop import watch
-from keytrail.service.watch.metrics import Metrics, serve_metrics
+from keytrail.service.watch.metrics import Metrics, Tally, serve_metrics
 from keytrail.service.watch.threads import Stop
 from keytrail.settings import Settings
 from keytrail.sources.feeds import Feed, Ledger, open_feed
@@ -24,7 +24,7 @@ def run_watch(
     once: bool = False,
     started: Callable[[Installation], None] = lambda _: None,
     clock: Clock = system_clock,
-) -> None:
+) -> Tally:
     """Run the service that the settings describe, until `stop` is set, or with `once` until nothing is left to do.
 
     Raises UsageError for settings that cannot be, StoreError when the state cannot be had or is lost.
@@ -37,7 +37,7 @@ def run_watch(
     with installation(settings, set_up=True) as home:
         ledger = SqlLedger(home.database)
         address = settings.watch.metrics_address
-        watch(
+        return watch(
             home,
             lambda: open_feeds(settings, ledger),
             open_sinks(settings.notify, aws_settings(settings)),
