@@ -36,6 +36,20 @@ def short_identity(arn: str) -> str:
     return role_name(name or kind)
 
 
+def person(arn: str) -> str:
+    """Return who an ARN names, in short; anything else as it is.
+
+    >>> person("arn:aws:sts::111122223333:assumed-role/KeyAdministrator/i-0abc"), person("backup.amazonaws.com")
+    ('KeyAdministrator/i-0abc', 'backup.amazonaws.com')
+    >>> person("arn:aws:iam::111122223333:root")
+    'root of 111122223333'
+    """
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[0] != "arn":
+        return arn
+    return f"root of {parts[4]}" if parts[5] == "root" else short_identity(arn)
+
+
 def role_name(name: str) -> str:
     """Return the name of a role as people know it: the permission set behind a role of IAM Identity Center.
 

@@ -37,7 +37,7 @@ def test_a_bucket_by_its_address(keytrail: Keytrail, endpoint: str) -> None:
     s3.close()
     flags = ("--endpoint-url", endpoint, "--region", "us-east-1")
     result = keytrail("scan", "s3://trail", *flags, "--since", "2026-03-01", "--until", "2026-03-02")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1
     assert keytrail("query", "event.action: PutKeyPolicy", "s3://trail", *flags).exit_code == 0
     missing = keytrail("scan", "s3://no-such-bucket", *flags)
@@ -77,7 +77,7 @@ def test_geography_needs_a_database(keytrail: Keytrail, tmp_path: Path) -> None:
 def test_real_archives_are_read_to_the_end(keytrail: Keytrail, shared: Path) -> None:
     folder = shared / "cloudtrail"
     result = keytrail("scan", folder, "--check")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     assert "warning" not in result.stderr
     documents = keytrail("ecs", folder)
     assert documents.exit_code == 0

@@ -16,7 +16,9 @@ def test_once_says_what_it_took_in_and_where_the_alerts_are(keytrail: Keytrail, 
     where = ("--lake", tmp_path / "lake")
     first = keytrail("watch", tmp_path / "trail", "--once", *where)
     assert first.exit_code == 0
-    assert first.stderr.endswith("2 new records, 1 input unreadable, 2 new alerts\n`keytrail alerts list` shows them.\n")
+    assert first.stderr.endswith(
+        "2 new records, 1 input unreadable, 2 new alerts\n`keytrail alerts list` shows them.\n"
+    )
     again = keytrail("watch", tmp_path / "trail", "--once", *where)
     assert again.stderr.splitlines()[-1].startswith("0 new records, ")
     listed = keytrail("alerts", "list", *where, "--format", "ndjson")

@@ -16,13 +16,13 @@ from datetime import datetime
 
 from keytrail import query as kql
 from keytrail.cloudtrail import CATALOGUE
-from keytrail.detect.value_lists import ValueList, compile_values, words
+from keytrail.detect.value_lists import ValueList, compile_values
 from keytrail.detect.wildcards import wildcard
 from keytrail.errors import QueryError, RuleError
 from keytrail.query import Fields, Schema, predicates, values
 from keytrail.query.nodes import Text
 from keytrail.query.predicates import Predicate
-from keytrail.query.values import Test, text_of
+from keytrail.query.values import Test, text_of, words_of
 from keytrail.rules import (
     Entry,
     ExceptionItem,
@@ -192,7 +192,7 @@ def _wildcards(kind: str | None, pattern: str) -> Test:
 
     def test(value: object) -> bool:
         text = text_of(value)
-        return text is not None and (folded(text.lower()) or any(map(folded, words(text))))
+        return text is not None and (folded(text.lower()) or any(map(folded, words_of(text))))
 
     return test
 

@@ -11,14 +11,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from types import MappingProxyType
 from typing import TypeAlias
 
 from keytrail.errors import Place, RuleError
-from keytrail.query.dates import milliseconds, resolve
-from keytrail.query.values import Test, text_of
+from keytrail.query.dates import resolve
+from keytrail.query.values import Test, address_of, network, text_of, time_of, words_of
 
 # The first mistakes are enough to see what is wrong with a list of a hundred thousand values.
 MAX_PROBLEMS_PER_LIST = 20
@@ -28,12 +26,9 @@ _SHOWN = 60
 Number: TypeAlias = int | float
 Span: TypeAlias = tuple[Number, Number]  # the first and the last number, both inclusive
 
-_WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _NUMBERS = re.compile(rf"({_NUMBER.pattern})\s*-\s*({_NUMBER.pattern})", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
-_PREFIX_LENGTH = re.compile(r"\d{1,3}", re.ASCII)
-_V4_IN_V6 = 0xFFFF_0000_0000
 # Values of a list are fixed dates; this is what date math on `now` would be counted from, if it were allowed.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -113,15 +108,6 @@ def read_value_list(
     return ValueList(id, type, name or id, tuple(kept)), tuple(errors)
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Return the words of a text in lower case, as a `text` field has them.
-
-    >>> words("Access-Denied for BOB")
-    ('access', 'denied', 'for', 'bob')
-    """
-    return tuple(word.lower() for word in _WORD.findall(text))
-
-
 def _type_of(values: ValueList) -> _Type:
     try:
         return VALUE_TYPES[values.type]
@@ -163,12 +149,12 @@ def _among_spans(read: Callable[[object], Number | None], spans: Iterable[Span])
 # Words and truth -----------------------------------------------------------------------------------------------------
 
 
-def _words_of(value: object) -> tuple[str, ...] | None:
-    return words(text) if (text := text_of(value)) is not None else None
+def _words_in(value: object) -> tuple[str, ...] | None:
+    return words_of(text) if (text := text_of(value)) is not None else None
 
 
 def _wanted_words(text: str) -> tuple[str, ...]:
-    if not (found := words(text)):
+    if not (found := words_of(text)):
         raise ValueError("has no word in it")
     return found
 
@@ -179,45 +165,12 @@ def _truth(text: str) -> str:
     return text
 
 
-# Addresses, as numbers of 128 bits: IPv4 is its mapped IPv6 address, so both forms are equal --------------------------
-
-
-@lru_cache(maxsize=8192)
-def _address(text: str) -> int | None:
-    if "%" in text or len(text) > 50:
-        return None
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return int(address) + (_V4_IN_V6 if address.version == 4 else 0)
-
-
-def _address_of(value: object) -> int | None:
-    return _address(value) if isinstance(value, str) else None
-
-
-def _block(text: str) -> Span:
-    address, slash, length = text.partition("/")
-    first = _address(address)
-    if first is None or (slash and not _PREFIX_LENGTH.fullmatch(length)):
-        raise ValueError("is neither an IP address nor a CIDR block")
-    if not slash:
-        return first, first
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError as error:
-        raise ValueError("is neither an IP address nor a CIDR block") from error
-    base = _V4_IN_V6 if network.version == 4 else 0
-    return int(network.network_address) + base, int(network.broadcast_address) + base
+# Addresses, numbers and dates ----------------------------------------------------------------------------------------
 
 
 def _addresses(text: str) -> Span:
     first, hyphen, last = text.partition("-")
-    return _ascending(_block(first.strip())[0], _block(last.strip())[1]) if hyphen else _block(text)
-
-
-# Numbers and dates ---------------------------------------------------------------------------------------------------
+    return _ascending(network(first.strip())[0], network(last.strip())[1]) if hyphen else network(text)
 
 
 def _whole(value: object) -> int | None:
@@ -261,12 +214,6 @@ def _numbers(one: Callable[[str], Span]) -> Callable[[str], Span]:
     return parse
 
 
-def _time(value: object) -> Number | None:
-    if isinstance(value, str):
-        return milliseconds(value)
-    return int(value) if isinstance(value, int | float) and _real(value) is not None else None
-
-
 def _date(text: str) -> Span:
     """Return the milliseconds that a date means: all of its day if it names no more than the day."""
     if text.startswith("now"):
@@ -289,7 +236,7 @@ def _ascending(first: Number, last: Number) -> Span:
 
 
 _KEYWORD = _Type(text_of, str, spans=False)
-_WHOLE, _REAL, _DATE = _Type(_whole, _whole_number), _Type(_real, _real_number), _Type(_time, _date)
+_WHOLE, _REAL, _DATE = _Type(_whole, _whole_number), _Type(_real, _real_number), _Type(time_of, _date)
 _WHOLES, _REALS = _Type(_whole, _numbers(_whole_number)), _Type(_real, _numbers(_real_number))
 
 # The types of Elastic's value lists, but for shapes and binary values, which no CloudTrail field holds. A `text` value
@@ -297,9 +244,9 @@ _WHOLES, _REALS = _Type(_whole, _numbers(_whole_number)), _Type(_real, _numbers(
 VALUE_TYPES: Mapping[str, _Type] = MappingProxyType(
     {
         "keyword": _KEYWORD,
-        "text": _Type(_words_of, _wanted_words, spans=False),
-        "ip": _Type(_address_of, _block),
-        "ip_range": _Type(_address_of, _addresses),
+        "text": _Type(_words_in, _wanted_words, spans=False),
+        "ip": _Type(address_of, network),
+        "ip_range": _Type(address_of, _addresses),
         "boolean": _Type(text_of, _truth, spans=False),
         "byte": _WHOLE,
         "short": _WHOLE,
@@ -314,6 +261,6 @@ VALUE_TYPES: Mapping[str, _Type] = MappingProxyType(
         "long_range": _WHOLES,
         "float_range": _REALS,
         "double_range": _REALS,
-        "date_range": _Type(_time, _dates),
+        "date_range": _Type(time_of, _dates),
     }
 )

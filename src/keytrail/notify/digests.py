@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
-from keytrail.notify.facts import Facts, facts_of
+from keytrail.investigate.glance import Glance
 from keytrail.notify.model import Counts, Digest, Message
 from keytrail.text import shorten
 
@@ -44,9 +44,9 @@ def digest_of(messages: Iterable[Message]) -> Digest:
     rules: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
     accounts: Counter[str] = Counter()
-    gravest: list[tuple[Facts, Message]] = []
+    gravest: list[tuple[Glance, Message]] = []
     for message in messages:
-        facts = facts_of(message)
+        facts = Glance.of(message.alert)
         ids.append(message.id)
         rules[shorten(facts.rule or facts.rule_id or "(no rule)", _MOST_NAME)] += 1
         verdicts[shorten(facts.verdict.replace("_", " ") or "not investigated", _MOST_NAME)] += 1

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from keytrail.fields import INVESTIGATION
-from keytrail.notify.facts import facts_of
+from keytrail.investigate.glance import Glance
+from keytrail.investigate.reading import investigation_of
 from keytrail.notify.model import Digest, Json, Message
-from keytrail.notify.reading import investigation_of
 from keytrail.notify.words import digest_text, text_of
 from keytrail.text import for_json, shorten
 
@@ -56,7 +56,7 @@ def digest_envelope(digest: Digest) -> Json:
         "verdicts": dict(digest.verdicts),
         "rules": dict(digest.rules),
         "accounts": dict(digest.accounts),
-        "gravest": [facts_of(message).alert_id for message in digest.gravest],
+        "gravest": [Glance.of(message.alert).alert_id for message in digest.gravest],
     }
 
 

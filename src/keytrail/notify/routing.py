@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from keytrail.notify.facts import SEVERITIES, Facts, facts_of
+from keytrail.investigate.glance import SEVERITIES, Glance
 from keytrail.notify.model import Message
 
 
@@ -27,11 +27,11 @@ class Route(Protocol):
 
 def routes(message: Message, sinks: Iterable[Route]) -> tuple[str, ...]:
     """The names of the sinks that get a message, in their order. A test goes to all of them."""
-    facts = facts_of(message)
+    facts = Glance.of(message.alert)
     return tuple(sink.name for sink in sinks if message.reason == "test" or _takes(sink, facts))
 
 
-def _takes(sink: Route, facts: Facts) -> bool:
+def _takes(sink: Route, facts: Glance) -> bool:
     return (
         _grave_enough(facts.severity, sink.min_severity)
         and (not sink.rules or any(_is_rule(facts, pattern) for pattern in sink.rules))
@@ -45,5 +45,5 @@ def _grave_enough(severity: str, least: str) -> bool:
     return severity not in SEVERITIES or SEVERITIES.index(severity) <= SEVERITIES.index(least)
 
 
-def _is_rule(facts: Facts, pattern: str) -> bool:
+def _is_rule(facts: Glance, pattern: str) -> bool:
     return pattern == facts.rule_id or fnmatchcase(facts.rule.casefold(), pattern.casefold())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from keytrail.notify.facts import Facts, facts_of
+from keytrail.investigate.glance import Glance
+from keytrail.investigate.reading import text
 from keytrail.notify.model import Counts, Digest, Message
 from keytrail.notify.safe import inert
 from keytrail.phrases import VERDICTS, count
@@ -46,10 +47,10 @@ class Text:
 
 def text_of(message: Message) -> Text:
     """What people are told of one alert."""
-    facts = facts_of(message)
+    facts = Glance.of(message.alert)
     lines = (
         ("Severity", facts.severity + (f", risk score {facts.risk_score}" if facts.risk_score else "")),
-        ("Verdict", _verdict(facts)),
+        ("Verdict", _verdict(message, facts)),
         ("Rule", facts.rule),
         ("What", f"{facts.action} {facts.outcome}".strip()),
         ("Key", facts.key),
@@ -60,20 +61,20 @@ def text_of(message: Message) -> Text:
         ("Alert", facts.alert_id),
     )
     return Text(
-        subject=subject(facts),
-        summary=inert(_summary(facts), MOST_SUMMARY),
+        subject=subject(message, facts),
+        summary=inert(_summary(message, facts), MOST_SUMMARY),
         lines=tuple((label, inert(value, _MOST_VALUE)) for label, value in lines if value),
-        commands=_commands(facts),
+        commands=_commands(message, facts),
     )
 
 
-def subject(facts: Facts) -> str:
+def subject(message: Message, facts: Glance) -> str:
     """One line that says how grave it is, what the investigation found, what happened to which key, and where."""
     grave = f"[{facts.severity.upper()}] " if facts.severity else ""
     found = VERDICTS.get(facts.verdict, facts.verdict)
-    if facts.reason == "test":
+    if message.reason == "test":
         grave, found = "[TEST] ", "this is a test"
-    elif facts.reason == "raised":
+    elif message.reason == "raised":
         found = f"verdict raised to {found or 'unknown'}"
     rule = shorten(facts.rule or facts.rule_id or "alert", 70)  # so that key and account are not what is cut
     key = f" - {shorten(facts.key, 45)}" if facts.key else ""
@@ -84,13 +85,13 @@ def subject(facts: Facts) -> str:
 def digest_text(digest: Digest) -> Text:
     """What people are told in place of a flood."""
     lines = (("Verdicts", digest.verdicts), ("Rules", digest.rules), ("Accounts", digest.accounts))
-    gravest = [facts_of(message) for message in digest.gravest]
-    worst = f", gravest: {subject(gravest[0])}" if gravest else ""
+    gravest = [(message, Glance.of(message.alert)) for message in digest.gravest]
+    worst = f", gravest: {subject(*gravest[0])}" if gravest else ""
     return Text(
         subject=inert(f"{count(digest.total, 'alert')}{worst}", MOST_SUBJECT),
         summary=f"{count(digest.total, 'alert')} in a short time, told in one message.",
         lines=tuple((label, _counted(counts)) for label, counts in lines if counts),
-        more=tuple(inert(f"{subject(one)} {one.alert_id}", _MOST_VALUE) for one in gravest),
+        more=tuple(inert(f"{subject(one, facts)} {facts.alert_id}", _MOST_VALUE) for one, facts in gravest),
         commands=("keytrail alerts list",),
     )
 
@@ -100,22 +101,28 @@ def verdict_words(code: str) -> str:
     return VERDICTS.get(code, code) or "not investigated"
 
 
-def _verdict(facts: Facts) -> str:
-    raised = "raised to " if facts.reason == "raised" else ""
-    score = f", score {facts.score}" if facts.score else ""
-    return f"{raised}{verdict_words(facts.verdict)}{score}"
+def score_words(facts: Glance) -> str:
+    """The score of the verdict, "" of an alert without an investigation."""
+    return str(facts.score) if facts.verdict else ""
 
 
-def _summary(facts: Facts) -> str:
-    if facts.reason == "test":
+def _verdict(message: Message, facts: Glance) -> str:
+    raised = "raised to " if message.reason == "raised" else ""
+    score = score_words(facts)
+    return f"{raised}{verdict_words(facts.verdict)}{', score ' + score if score else ''}"
+
+
+def _summary(message: Message, facts: Glance) -> str:
+    if message.reason == "test":
         return "This is a test of keytrail: nothing has happened, and alerts will come like this."
-    raised = f"The verdict was raised to {verdict_words(facts.verdict)}. " if facts.reason == "raised" else ""
-    return raised + (" ".join(facts.summary.split()) or "The alert says no more.")
+    said = facts.summary or text(message.alert, "kibana.alert.reason")
+    raised = f"The verdict was raised to {verdict_words(facts.verdict)}. " if message.reason == "raised" else ""
+    return raised + (" ".join(said.split()) or "The alert says no more.")
 
 
-def _commands(facts: Facts) -> tuple[str, ...]:
+def _commands(message: Message, facts: Glance) -> tuple[str, ...]:
     """Commands to paste into a shell, so only for an id that is safe in one."""
-    if not _PLAIN_ID.fullmatch(facts.alert_id) or facts.reason == "test":
+    if not _PLAIN_ID.fullmatch(facts.alert_id) or message.reason == "test":
         return ()
     show = f"keytrail alerts show {facts.alert_id}"
     return (show, f"keytrail investigate {facts.alert_id}") if facts.verdict else (show,)

@@ -35,7 +35,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 _NUMBER = re.compile(r"[+-]?\d{1,400}(?:\.\d{0,400})?(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _PREFIX_LENGTH = re.compile(r"\d{1,3}", re.ASCII)
-_TOKEN = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"[^\W_]+")
 _LUCENE_BLANK = re.compile(r"[ \t\n\r\u3000]")
 # The JSON text of numbers and booleans, as `text_of` writes it.
 _NOT_ONLY_STRINGS = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|-?Infinity|NaN|true|false", re.ASCII)
@@ -73,8 +73,8 @@ def equality(kind: str | None, value: Text | Boolean | Null, now: datetime) -> T
         case "text":
             return _text_equality(text, phrase=isinstance(literal, Text) and literal.quoted)
         case "ip":
-            low, high = _network(text)
-            return lambda v: isinstance(v, str) and (n := _address(v)) is not None and low <= n <= high
+            low, high = network(text)
+            return lambda v: (n := address_of(v)) is not None and low <= n <= high
         case "long":
             number = _number(text)
             return lambda v: _long(v) == number
@@ -83,7 +83,7 @@ def equality(kind: str | None, value: Text | Boolean | Null, now: datetime) -> T
             return lambda v: _truth(v) is wanted
         case "date":
             first, last = _date(text, now, up=False), _date(text, now, up=True)
-            return lambda v: (n := _time(v)) is not None and first <= n <= last
+            return lambda v: (n := time_of(v)) is not None and first <= n <= last
         case "geo_point":
             raise ValueError("cannot be compared: of a geo_point only `field: *` can be asked")
     return lambda v: text_of(v) == text
@@ -98,18 +98,18 @@ def comparison(kind: str | None, sign: str, value: Text | Boolean | Null | Patte
     bound: object
     match kind:
         case "text":
-            return lambda v: any(compare(token, text) for token in _tokens(text_of(v) or ""))
+            return lambda v: any(compare(word, text) for word in words_of(text_of(v) or ""))
         case "ip":
             if "/" in text:
                 raise ValueError(f"is a block of addresses; `{sign}` needs one address")
-            read, bound = _address_of, _network(text)[0]
+            read, bound = address_of, network(text)[0]
         case "long":
             read, bound = _long, _number(text)
         case "boolean":
             read, bound = _truth, _boolean(text)
         case "date":
             # As Elasticsearch rounds: `>` and `<=` take the end of a span, `>=` and `<` its beginning.
-            read, bound = _time, _date(text, now, up=sign in (">", "<="))
+            read, bound = time_of, _date(text, now, up=sign in (">", "<="))
         case "geo_point":
             raise ValueError("cannot be compared: of a geo_point only `field: *` can be asked")
         case _:
@@ -130,7 +130,7 @@ def pattern(kind: str | None, value: Pattern) -> Test:
 
         def test(v: object) -> bool:
             text = text_of(v)
-            return text is not None and (folded(text.lower()) or any(map(folded, _tokens(text))))
+            return text is not None and (folded(text.lower()) or any(map(folded, words_of(text))))
 
         return test
     whole = glob(value.parts)
@@ -160,7 +160,7 @@ def _strict_term(kind: str | None, term: tuple[str, ...], keyed: bool) -> Test:
         raise ValueError("has a wildcard that is not at its end, which Elasticsearch cannot do below a flattened field")
     if kind == "text":
         folded = glob(tuple(part.lower() for part in term))
-        return lambda v: any(map(folded, _tokens(text_of(v) or "")))
+        return lambda v: any(map(folded, words_of(text_of(v) or "")))
     whole = glob(term)
     return lambda v: (text := text_of(v)) is not None and whole(text)
 
@@ -195,22 +195,27 @@ def _literal(value: Text | Boolean | Null) -> Literal:
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
-def _tokens(text: str) -> list[str]:
-    return [token.lower() for token in _TOKEN.findall(text)]
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a text in lower case, as a `text` field has them.
+
+    >>> words_of("Access-Denied for BOB")
+    ('access', 'denied', 'for', 'bob')
+    """
+    return tuple(word.lower() for word in _WORD.findall(text))
 
 
 def _text_equality(text: str, *, phrase: bool) -> Test:
-    wanted = _tokens(text)
+    wanted = words_of(text)
     if not wanted:
         return lambda v: False
     if not phrase:
         words = frozenset(wanted)
-        return lambda v: not words.isdisjoint(_tokens(text_of(v) or ""))
+        return lambda v: not words.isdisjoint(words_of(text_of(v) or ""))
     sequence = f" {' '.join(wanted)} "
-    return lambda v: sequence in f" {' '.join(_tokens(text_of(v) or ''))} "
+    return lambda v: sequence in f" {' '.join(words_of(text_of(v) or ''))} "
 
 
-# Addresses, as numbers of 128 bits: IPv4 is its mapped IPv6 address, so both forms are equal ------
+# Addresses, as numbers of 128 bits: IPv4 is its mapped IPv6 address, so both forms are equal --------------------------
 
 
 @lru_cache(maxsize=8192)
@@ -224,14 +229,23 @@ def _address(text: str) -> int | None:
     return int(address) + (_V4_IN_V6 if address.version == 4 else 0)
 
 
-def _address_of(value: object) -> int | None:
+def address_of(value: object) -> int | None:
+    """Return the number of the IP address that a JSON value is, None for anything else.
+
+    >>> address_of("::ffff:192.0.2.1") == address_of("192.0.2.1"), address_of("kms.amazonaws.com"), address_of(1)
+    (True, None, None)
+    """
     return _address(value) if isinstance(value, str) else None
 
 
-def _network(text: str) -> tuple[int, int]:
-    """Return the first and the last address of an address or CIDR block."""
+def network(text: str) -> tuple[int, int]:
+    """Return the numbers of the first and the last address of an address or CIDR block.
+
+    >>> network("192.0.2.1/31") == (address_of("192.0.2.0"), address_of("192.0.2.1"))
+    True
+    """
     address, slash, length = text.partition("/")
-    first = _address(address)
+    first = address_of(address)
     if first is None or (slash and not _PREFIX_LENGTH.fullmatch(length)):
         raise ValueError("is neither an IP address nor a CIDR block")
     if not slash:
@@ -288,7 +302,12 @@ def _date(text: str, now: datetime, *, up: bool) -> int:
         ) from error
 
 
-def _time(value: object) -> int | None:
+def time_of(value: object) -> int | None:
+    """Return the milliseconds since 1970 that a JSON value is, None for what is no time.
+
+    >>> time_of("1970-01-01T00:00:01Z"), time_of(1000), time_of(True)
+    (1000, 1000, None)
+    """
     if isinstance(value, str):
         return milliseconds(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keytrail.investigate.reading import Json, flag, inner, objects, text, texts, total
+from keytrail.names import person
 from keytrail.phrases import count, joined
 from keytrail.policy import catalogue
 from keytrail.report import words
-from keytrail.report.alerts import person
 from keytrail.report.blocks import Block, Bounds, Cell, Code, Facts, Inline, Mark, Paragraph, Section, Table, section
 from keytrail.report.diff import statements_diff
-from keytrail.report.reading import Json, flag, inner, objects, text, texts, total
 
 _NAMES = 8
 _ACTIONS = 15

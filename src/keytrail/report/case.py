@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from keytrail.investigate.glance import alias_of
+from keytrail.investigate.reading import Json, text
 from keytrail.report import access, data, people, story
-from keytrail.report.alerts import AlertRow, ReportItem, alias_of, attack, raw_section
+from keytrail.report.alerts import AlertRow, ReportItem, raw_section
 from keytrail.report.blocks import Bounds, Code, Facts, Section
-from keytrail.report.reading import Json, inner, text
 
 
 def case_facts(item: ReportItem, row: AlertRow, found: Json) -> Facts:
     """What one must know of the change before all else: which key, when, who, from where."""
     alias = alias_of(found)
-    where = f"{text(inner(found, 'key'), 'account') or row.account} {text(inner(found, 'key'), 'region') or row.region}"
+    where = f"{text(found, 'key.account') or row.account} {text(found, 'key.region') or row.region}"
     return Facts.of(
         ("Key", (*((Code(alias),) if alias else ()), Code(row.resource))),
         ("Account", where.strip()),
-        ("Change", f"{row.action}, {row.time} UTC"),
+        ("Change", f"{row.action}, {row.clock} UTC"),
         ("Who", Code(row.arn)),
         ("From", row.address),
-        ("ATT&CK", attack(item.alert)),
+        ("ATT&CK", row.attack),
     )
 
 

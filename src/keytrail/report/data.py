@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keytrail.investigate.reading import Json, inner, number, objects, text, texts, total
+from keytrail.names import person
 from keytrail.phrases import count, joined
 from keytrail.report import words
-from keytrail.report.alerts import person
 from keytrail.report.blocks import (
     Block,
     Bounds,
@@ -20,7 +21,6 @@ from keytrail.report.blocks import (
     Section,
     Table,
 )
-from keytrail.report.reading import Json, inner, number, objects, text, texts, total
 
 _NAMES = 4
 

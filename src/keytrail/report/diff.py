@@ -7,8 +7,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from keytrail.investigate.reading import Json, text
 from keytrail.report.blocks import Diff, DiffLine
-from keytrail.report.reading import Json, text
 
 # The time of a comparison grows with the product of the lines; a statement beyond this counts as another one.
 _MOST_LINES = 1_500

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from keytrail.investigate.reading import Json, investigation_of
 from keytrail.phrases import count
 from keytrail.report import access, data, people, story
-from keytrail.report.alerts import AlertRow, ReportItem, investigation_of, row_of
+from keytrail.report.alerts import AlertRow, ReportItem
 from keytrail.report.blocks import (
     Block,
     Bounds,
@@ -24,7 +25,6 @@ from keytrail.report.blocks import (
     Table,
 )
 from keytrail.report.case import case_facts
-from keytrail.report.reading import Json
 from keytrail.text import for_markdown, for_terminal, shorten
 
 BOUNDS = Bounds(gains=15, data=10, acts=10, timeline=30, findings=15, others=10, diff_lines=80)
@@ -46,14 +46,14 @@ def markdown_report(
     items: Sequence[ReportItem], *, title: str, generated: str | None, notes: Sequence[str] = ()
 ) -> str:
     """The alerts and their investigations, the gravest first; see `html_report` for what the arguments are."""
-    ranked = sorted(((row_of(item), item) for item in items), key=lambda pair: pair[0].rank)
+    ranked = sorted(((AlertRow.of(item.alert), item) for item in items), key=lambda pair: pair[0].rank)
     parts = [f"# {literal(title)}", *([literal(generated)] if generated else []), *(literal(note) for note in notes)]
     if len(ranked) != 1 or not ranked[0][0].investigated:
         parts.append(_overview([row for row, _ in ranked]))
     # One event that several rules reported is told once.
     events: dict[object, tuple[AlertRow, ReportItem, Json]] = {}
     for row, item in ranked:
-        if (found := investigation_of(item)) is not None:
+        if found := investigation_of(item.alert):
             events.setdefault(row.event, (row, item, found))
     investigated = list(events.values())
     for number, (row, item, found) in enumerate(investigated):
@@ -72,7 +72,7 @@ def _overview(rows: Sequence[AlertRow]) -> str:
     table = Table(
         ("Verdict", "Time (UTC)", "Alert", "Key or resource", "Who", "Severity"),
         tuple(
-            (f"{row.verdict_words} {row.score}" if row.investigated else "–", row.time, row.rule, Code(row.key),
+            (f"{row.verdict_words} {row.score}" if row.investigated else "–", row.clock, row.rule, Code(row.key),
              row.who, row.severity)
             for row in rows[:_ALERTS]
         ),

@@ -13,9 +13,10 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from keytrail.investigate.reading import investigation_of
 from keytrail.phrases import count
 from keytrail.report import words
-from keytrail.report.alerts import AlertRow, ReportItem, alert_sections, investigation_of, raw_section, row_of
+from keytrail.report.alerts import AlertRow, ReportItem, alert_sections, raw_section
 from keytrail.report.blocks import Bounds, Facts, Section
 from keytrail.report.case import case_facts, case_sections
 from keytrail.report.picture import picture
@@ -82,7 +83,7 @@ def html_report(
 
 
 def _entries(items: Sequence[ReportItem], bounds: PageBounds) -> list[Entry]:
-    ranked = sorted(((row_of(item), item) for item in items), key=lambda pair: pair[0].rank)
+    ranked = sorted(((AlertRow.of(item.alert), item) for item in items), key=lambda pair: pair[0].rank)
     left = {True: bounds.investigated, False: bounds.others}
     shown: dict[tuple[str, str, str], str] = {}
     entries = []
@@ -92,8 +93,8 @@ def _entries(items: Sequence[ReportItem], bounds: PageBounds) -> list[Entry]:
             continue
         left[row.investigated] -= 1
         anchor = f"alert-{number}"
-        found = investigation_of(item)
-        if found is None:
+        found = investigation_of(item.alert)
+        if not found:
             entries.append(Entry(row, anchor, None, alert_sections(item, row)))
         elif row.event in shown:
             entries.append(Entry(row, anchor, None, (raw_section(item, row),), shown[row.event]))

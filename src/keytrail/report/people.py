@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from keytrail.investigate.reading import Json, flag, inner, number, objects, text, texts, total
+from keytrail.names import person
 from keytrail.phrases import count, start
 from keytrail.report import words
 from keytrail.report.access import named
-from keytrail.report.alerts import person
 from keytrail.report.blocks import Block, Bounds, Cell, Code, Facts, Folded, Inline, Mark, Paragraph, Section, Table
-from keytrail.report.reading import Json, flag, inner, number, objects, text, texts, total
 
 _KEYS = {"long-term": "long-term", "temporary": "temporary, of a session", "unknown": "of an unknown kind"}
 

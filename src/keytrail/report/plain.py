@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from keytrail.investigate.reading import Json, investigation_of
 from keytrail.phrases import count
 from keytrail.report import access, data, people, story
-from keytrail.report.alerts import ReportItem, alert_sections, investigation_of, raw_section, row_of
+from keytrail.report.alerts import AlertRow, ReportItem, alert_sections, raw_section
 from keytrail.report.blocks import Block, Bounds, Cell, Diff, Facts, Folded, Inline, Items, Paragraph, Section, Table
 from keytrail.report.case import case_facts
-from keytrail.report.reading import Json
 from keytrail.text import for_terminal, shorten
 
 BOUNDS = Bounds(gains=15, data=15, acts=15, timeline=40, findings=15, others=10, diff_lines=200)
@@ -24,21 +24,21 @@ def plain_report(item: ReportItem) -> Iterator[tuple[str, list[str]]]:
 
     Of an alert without an investigation there are the facts of the alert and of the rule.
     """
-    row, found = row_of(item), investigation_of(item)
-    if found is None:
+    row, found = AlertRow.of(item.alert), investigation_of(item.alert)
+    if not found:
         sections: tuple[Section, ...] = alert_sections(item, row)
         heading, first = row.rule, []
     else:
         heading = f"{row.verdict_words} ({row.score} of 100): {row.rule}"
         first = [*_wrapped(row.summary), "", *_facts(case_facts(item, row, found))]
-        sections = _case(item, found)
+        sections = _case(item, row, found)
     yield for_terminal(heading), first
     for one in sections:
         if lines := [line for block in one.blocks for line in _block(block)]:
             yield for_terminal(one.title), lines
 
 
-def _case(item: ReportItem, found: Json) -> tuple[Section, ...]:
+def _case(item: ReportItem, row: AlertRow, found: Json) -> tuple[Section, ...]:
     """The sections of an investigation, why it came to its verdict before what happened when."""
     listed = (
         access.gained(found, BOUNDS),
@@ -53,7 +53,7 @@ def _case(item: ReportItem, found: Json) -> tuple[Section, ...]:
         data.key(found),
         access.policy(found, BOUNDS),
         story.unknown(found),
-        raw_section(item, row_of(item)),
+        raw_section(item, row),
     )
     return tuple(one for one in listed if one is not None)
 

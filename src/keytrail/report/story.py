@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keytrail.investigate.reading import Json, flag, inner, moment, number, objects, text, texts, total
+from keytrail.names import person
 from keytrail.phrases import count, joined, start
 from keytrail.report import words
-from keytrail.report.alerts import person
 from keytrail.report.blocks import (
     Block,
     Bounds,
@@ -23,7 +24,6 @@ from keytrail.report.blocks import (
     Table,
     Timeline,
 )
-from keytrail.report.reading import Json, flag, inner, moment, number, objects, text, texts, total
 
 _EVENTS = 3
 
@@ -68,7 +68,7 @@ def timeline(found: Json, bounds: Bounds) -> Section | None:
     listed = objects(found, "timeline")
     if not listed:
         return None
-    end = moment(text(found, "reverted_at") or text(found, "in_force_until"))
+    end = moment(found, "reverted_at") or moment(found, "in_force_until")
     points = [point for one in listed if (point := _point(one, text(found, "event_id"))) is not None]
     rows = tuple(_line(one) for one in _around(listed, text(found, "event_id"), bounds.timeline))
     table = Table(("Time (UTC)", "What", "Who", "Event"), rows, total(found, "timeline"), "event", (18, 42, 19, 21))
@@ -85,7 +85,7 @@ def _around(listed: Sequence[Json], change: str, most: int) -> Sequence[Json]:
 
 
 def _point(one: Json, change: str) -> Point | None:
-    time = moment(text(one, "time"))
+    time = moment(one, "time")
     if time is None:
         return None
     name, times = text(one, "event_name"), max(number(one, "count"), 1)

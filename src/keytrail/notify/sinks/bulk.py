@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Final
 
 from keytrail.fields import INVESTIGATION
+from keytrail.investigate.glance import Glance
+from keytrail.investigate.reading import Json, inner, investigation_of, objects, text
 from keytrail.notify.batches import Prepared, reveal, send_in_batches
 from keytrail.notify.cloud import refused
 from keytrail.notify.documents import document_of, json_bytes, shrunk
-from keytrail.notify.facts import facts_of
 from keytrail.notify.model import DeliveryError, Message
-from keytrail.notify.reading import Json, inner, investigation_of, objects, text
 from keytrail.notify.sinks.base import Means, WebSink
 from keytrail.settings.notify import BulkSettings
 
@@ -46,7 +46,7 @@ class BulkSink(WebSink):
 
     def _prepared(self, message: Message) -> Prepared[bytes]:
         document = shrunk(document_of(message), _MOST_BYTES - 1024)
-        alert_id = facts_of(message).alert_id or message.id
+        alert_id = Glance.of(message.alert).alert_id or message.id
         raised = message.reason == "raised"
         action: dict[str, object] = {"_index": self._settings.index, "_id": alert_id}
         if raised and self._settings.data_stream:  # which takes nothing but new documents
@@ -85,11 +85,11 @@ class BulkSink(WebSink):
 def _items(body: bytes) -> tuple[tuple[str, Json], ...]:
     """What became of each action: its kind and its result; nothing when the answer is none."""
     try:
-        answer = inner(json.loads(body))
+        answer = json.loads(body)
     except (ValueError, RecursionError):
         return ()
-    pairs = [next(iter(item.items()), ("", None)) for item in objects(answer.get("items"))]
-    return tuple((kind, inner(result)) for kind, result in pairs)
+    items = objects(answer, "items") if isinstance(answer, dict) else ()
+    return tuple((kind, inner(item, kind)) for item in items for kind in (next(iter(item), ""),))
 
 
 def _failure(name: str, item: tuple[str, Json]) -> DeliveryError | None:
@@ -99,7 +99,7 @@ def _failure(name: str, item: tuple[str, Json]) -> DeliveryError | None:
         return DeliveryError(f"{name}: the cluster does not say what became of a document", retry=True)
     if 200 <= status < 300 or (status == _CONFLICT and kind == "create"):
         return None
-    error = inner(result.get("error"))
+    error = inner(result, "error")
     # A conflict of an update is another writer's: it is gone the next time.
     retry = status in (_CONFLICT, 429) or status >= 500
-    return refused(name, f"{status} {text(error.get('type'))}", text(error.get("reason")), retry=retry)
+    return refused(name, f"{status} {text(error, 'type')}", text(error, "reason"), retry=retry)

@@ -13,8 +13,8 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 
+from keytrail.investigate.glance import Glance
 from keytrail.notify.batches import reveal
-from keytrail.notify.facts import facts_of
 from keytrail.notify.model import DeliveryError, Digest, Message
 from keytrail.notify.safe import for_html, inert, without
 from keytrail.notify.sinks.base import Means, send_each
@@ -51,7 +51,7 @@ class EmailSink:
         """Mail each message by itself."""
 
         def mail(message: Message) -> None:
-            thread = facts_of(message).alert_id if message.reason != "test" else ""
+            thread = Glance.of(message.alert).alert_id if message.reason != "test" else ""
             self._deliver(message.id, self._mail(message.id, text_of(message), now, thread))
 
         send_each(messages, mail)

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from keytrail.aws import AwsSettings, client
+from keytrail.investigate.glance import Glance
 from keytrail.notify.batches import Prepared, send_in_batches
 from keytrail.notify.cloud import delivering, refused
 from keytrail.notify.documents import envelope, json_bytes
-from keytrail.notify.facts import facts_of
 from keytrail.notify.model import DeliveryError, Message, Reason
 from keytrail.notify.sinks.base import Means
 from keytrail.settings.notify import EventBridgeSettings
@@ -56,7 +56,7 @@ class EventBridgeSink:
         """Clients of AWS are shared, and stay open."""
 
     def _prepared(self, now: datetime, message: Message) -> Prepared[PutEventsRequestEntryTypeDef]:
-        facts = facts_of(message)
+        facts = Glance.of(message.alert)
         detail = json_bytes(envelope(message, _MOST_BYTES - _FRAME_BYTES)).decode()
         is_arn = facts.resource.startswith("arn:") and facts.resource.isascii() and facts.resource.isprintable()
         entry: PutEventsRequestEntryTypeDef = {

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from keytrail import __version__
 from keytrail.aws import AwsSettings, client
+from keytrail.investigate.glance import Glance
 from keytrail.notify.batches import Prepared, send_in_batches
 from keytrail.notify.cloud import delivering
 from keytrail.notify.documents import json_bytes
-from keytrail.notify.facts import Facts, facts_of
 from keytrail.notify.files import append_lines
 from keytrail.notify.model import DeliveryError, Json, Message
 from keytrail.notify.sinks.base import Means
-from keytrail.notify.words import text_of, verdict_words
+from keytrail.notify.words import score_words, text_of, verdict_words
 from keytrail.settings.notify import OcsfSettings
 
 _CLASS = 2004
@@ -66,14 +66,14 @@ class OcsfSink:
 
 def object_name(message: Message) -> str:
     """Where the finding of a message lies below the prefix; by the day of the alert, so that it never moves."""
-    made = facts_of(message).made
+    made = Glance.of(message.alert).made
     day = f"{made:%Y/%m/%d}" if made else "undated"
     return f"{day}/{hashlib.sha256(message.id.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
 
 
 def detection_finding(message: Message, now: datetime) -> Json:
     """The Detection Finding of a message; times are milliseconds since 1970."""
-    facts, text = facts_of(message), text_of(message)
+    facts, text = Glance.of(message.alert), text_of(message)
     activity, activity_name = _ACTIVITIES[message.reason]
     severity, severity_name = _SEVERITIES.get(facts.severity, (99, facts.severity or "Other"))
     happened = facts.time or facts.made or now
@@ -118,13 +118,13 @@ def detection_finding(message: Message, now: datetime) -> Json:
         "unmapped": {
             "verdict": facts.verdict or "none",
             "verdict_words": verdict_words(facts.verdict),
-            "score": facts.score,
-            "reason": facts.reason,
+            "score": score_words(facts),
+            "reason": message.reason,
         },
     }  # fmt: skip
 
 
-def _evidence(facts: Facts) -> Json:
+def _evidence(facts: Glance) -> Json:
     return {
         "actor": {"user": {"uid": facts.arn, "name": facts.who}},
         "api": {

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 
 from keytrail import __version__
 from keytrail.aws import AwsSettings, client, session_region
+from keytrail.investigate.glance import Glance
 from keytrail.notify.batches import Prepared, send_in_batches
 from keytrail.notify.cloud import delivering, refused
-from keytrail.notify.facts import Facts, facts_of
 from keytrail.notify.model import DeliveryError, Json, Message
 from keytrail.notify.safe import inert
 from keytrail.notify.sinks.base import Means
-from keytrail.notify.words import text_of, verdict_words
+from keytrail.notify.words import score_words, text_of, verdict_words
 from keytrail.settings.notify import SecurityHubSettings
 
 _MOST = 100
@@ -87,7 +87,7 @@ def _id(entry: Prepared[Json]) -> str:
 
 def finding(message: Message, product_arn: str, now: datetime) -> Json:
     """The finding of an alert, whatever is told of it: the same `Id`, and a later `UpdatedAt` each time."""
-    facts, text = facts_of(message), text_of(message)
+    facts, text = Glance.of(message.alert), text_of(message)
     _, partition, _, _, account, _ = product_arn.split(":", 5)
     found: Json = {
         "SchemaVersion": "2018-10-08",
@@ -124,13 +124,13 @@ def finding(message: Message, product_arn: str, now: datetime) -> Json:
     return found
 
 
-def _fields(message: Message, facts: Facts) -> tuple[tuple[str, str], ...]:
+def _fields(message: Message, facts: Glance) -> tuple[tuple[str, str], ...]:
     return (
         ("message_id", message.id),
-        ("reason", facts.reason),
+        ("reason", message.reason),
         ("version", __version__),
         ("verdict", verdict_words(facts.verdict)),
-        ("score", facts.score),
+        ("score", score_words(facts)),
         ("rule", facts.rule),
         ("action", facts.action),
         ("key", facts.key),
@@ -141,7 +141,7 @@ def _fields(message: Message, facts: Facts) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _types(facts: Facts) -> list[str]:
+def _types(facts: Glance) -> list[str]:
     tactics = [f"TTPs/{name}" for _, name in facts.tactics if name in _TACTICS]
     return tactics[:50] or ["Unusual Behaviors/User"]
 

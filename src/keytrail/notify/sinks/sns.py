@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keytrail.aws import AwsSettings, client
+from keytrail.investigate.glance import Glance
 from keytrail.notify.batches import Prepared, send_in_batches
 from keytrail.notify.cloud import delivering, refused
 from keytrail.notify.documents import digest_envelope, envelope, json_bytes
-from keytrail.notify.facts import facts_of
 from keytrail.notify.model import DeliveryError, Digest, Json, Message
 from keytrail.notify.safe import ascii_only, inert
 from keytrail.notify.sinks.base import Means
@@ -62,14 +62,14 @@ class SnsSink:
             raise failed[entry["Id"]]
 
     def _prepared(self, message: Message) -> Prepared[PublishBatchRequestEntryTypeDef]:
-        facts, text = facts_of(message), text_of(message)
+        facts, text = Glance.of(message.alert), text_of(message)
         room = _MOST_BYTES - 2048
         body = _structured(text, envelope(message, room))
         while len(body) > _MOST_BYTES - 2048:  # JSON within JSON: each quote costs a byte more
             room -= len(body) - _MOST_BYTES + 2048 + 1024
             body = _structured(text, envelope(message, room))
         attributes = {
-            "reason": facts.reason,
+            "reason": message.reason,
             "severity": facts.severity,
             "verdict": facts.verdict or "none",
             "rule_id": facts.rule_id,
