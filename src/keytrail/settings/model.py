@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from keytrail.settings.base import GIB, KIB, MIB, OnePath, Paths, Section, Severity
 from keytrail.settings.feeds import FeedsSettings
 from keytrail.settings.notify import NotifySettings
+from keytrail.settings.respond import GuardrailSettings, PoliciesSettings, RespondSettings
 from keytrail.settings.watch import LakeSettings, StateSettings, WatchSettings
 
 
@@ -165,6 +166,9 @@ class Settings(BaseSettings):
     lake: LakeSettings = LakeSettings()
     watch: WatchSettings = WatchSettings()
     feeds: FeedsSettings = FeedsSettings()
+    policies: PoliciesSettings = PoliciesSettings()
+    respond: RespondSettings = RespondSettings()
+    guardrail: GuardrailSettings = GuardrailSettings()
 
     # Where each value that is not a default came from, by its dotted name.
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -362,3 +362,107 @@ value_items = Table(
     Column("list_id", ForeignKey("value_lists.id"), primary_key=True),
     Column("value", SafeText, primary_key=True),
 )
+
+# -- key policies -----------------------------------------------------------------------------------------------------
+
+# The texts of policies, by the digest of what they say (PolicyVersion.digest): kept once, whichever key had them.
+policy_documents = Table(
+    "policy_documents",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("text", SafeText, nullable=False),
+)
+
+# How keys were found when they were looked at. What was found again is one line, from the first time to the last.
+key_snapshots = Table(
+    "key_snapshots",
+    METADATA,
+    _id(),
+    Column("key_arn", SafeText, nullable=False),
+    Column("account", String(12), nullable=False),
+    Column("region", String(32), nullable=False),
+    Column("source", String(16), nullable=False),  # kms, config
+    Column("first_seen", Instant, nullable=False),
+    Column("last_seen", Instant, nullable=False),
+    Column("digest", String(64)),  # of the policy `default`; None where it may not be read
+    Column("content", String(64), nullable=False),  # of all that was found: another one is another line
+    Column("policies", Json, nullable=False),  # by name, the digest of each
+    Column("facts", Json, nullable=False),  # aliases, tags, grants, state, rotation
+    Index("ix_key_snapshots_key_arn_last_seen", "key_arn", "last_seen"),
+)
+
+# Versions that people vouch for.
+good_policies = Table(
+    "good_policies",
+    METADATA,
+    Column("key_arn", SafeText, primary_key=True),
+    Column("digest", ForeignKey("policy_documents.digest"), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("who", SafeText, nullable=False),
+    Column("note", SafeText, nullable=False),
+)
+
+# -- remedies ---------------------------------------------------------------------------------------------------------
+
+# Plans that were shown, as they were shown; only these can be applied.
+plans = Table(
+    "plans",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("alert_id", String(64), nullable=False, index=True),
+    Column("key_arn", SafeText, nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("document", Json, nullable=False),
+    Column("shown_at", Instant, nullable=False),
+    Column("shown_to", SafeText, nullable=False),
+)
+
+# What was done of a plan: a line before each call, and one after it. Lines are added and never changed.
+plan_steps = Table(
+    "plan_steps",
+    METADATA,
+    _id(),
+    Column("plan_id", ForeignKey("plans.id"), nullable=False, index=True),
+    Column("step", Integer, nullable=False),  # of the plan's calls, from 0; -1 for the plan as a whole
+    Column("state", String(16), nullable=False),  # checked, begun, done, there already, failed, agreed, disputed
+    Column("at", Instant, nullable=False),
+    Column("who", SafeText, nullable=False),  # the person
+    Column("caller", SafeText, nullable=False),  # the ARN that AWS knew the caller by
+    Column("detail", Json, nullable=False),
+)
+
+# -- case files -------------------------------------------------------------------------------------------------------
+
+# Case files are what people keep about alerts that belong together; `cases` above are investigations under way.
+case_files = Table(
+    "case_files",
+    METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("title", SafeText, nullable=False),
+    Column("status", String(16), nullable=False),  # open, closed
+    Column("outcome", SafeText, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("opened_by", SafeText, nullable=False),
+    Column("closed_at", Instant),
+    Column("closed_by", SafeText, nullable=False),
+)
+
+case_alerts = Table(
+    "case_alerts",
+    METADATA,
+    Column("case_id", ForeignKey("case_files.id"), primary_key=True),
+    Column("alert_id", ForeignKey("alerts.id"), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("who", SafeText, nullable=False),
+)
+
+case_notes = Table(
+    "case_notes",
+    METADATA,
+    _id(),
+    Column("case_id", ForeignKey("case_files.id"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("who", SafeText, nullable=False),
+    Column("text", SafeText, nullable=False),
+)

@@ -1,0 +1,221 @@
+"""Plans: what is to be changed in AWS, for which version of what is there now, and what is proved about the result.
+
+A plan is a value: it is made from what was read, shown, kept in the state, and applied only by its id. The id is that
+of the calls and of what they were made for, so a plan for another version, or with other calls, has another id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = dict[str, object]
+Parameters: TypeAlias = Mapping[str, object]
+
+Kind = Literal["restore", "remove", "recondition", "revoke-grants", "disable-key", "quarantine", "revoke-sessions"]
+Answer = Literal["proved", "refuted", "open"]
+"""refuted: an example shows the opposite. open: neither could be shown, and `sentence` says why."""
+
+ID_LENGTH = 12
+"""Hex digits of a plan's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of AWS that changes something: `service` is boto3's name, `parameters` are as boto3 takes them.
+
+    `undo` says in words how to take it back. `resource` is the ARN that IAM has to allow it on.
+    """
+
+    service: str
+    operation: str  # as AWS writes it: PutKeyPolicy
+    parameters: Parameters
+    account: str
+    region: str  # "" for a service without Regions
+    resource: str
+    undo: str = ""
+
+    @property
+    def action(self) -> str:
+        """The IAM action that it needs: `kms:PutKeyPolicy`."""
+        return f"{self.service}:{self.operation}"
+
+    def to_dict(self) -> Json:
+        """As plain JSON values."""
+        return {
+            "service": self.service,
+            "operation": self.operation,
+            "parameters": dict(self.parameters),
+            "account": self.account,
+            "region": self.region,
+            "resource": self.resource,
+            "undo": self.undo,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan was made for. `digest` is that of the key's policy (`PolicyVersion.digest`), "" where none counts.
+
+    `read_at` is when it was read from AWS; None when only records tell it, and `origin` says which.
+    """
+
+    digest: str
+    read_at: datetime | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Something that is to hold after the plan, and how far it is shown. `examples` are requests that show it."""
+
+    code: str  # rogue_gone, equals, nothing_beyond, nothing_taken, owner_manages, services_keep
+    sentence: str
+    answer: Answer
+    examples: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Who can do what no longer. `meant` says whether that is what the plan is for: the access was rogue."""
+
+    principals: tuple[str, ...]
+    actions: tuple[str, ...]
+    meant: bool
+    recent: str = ""  # in words: how it was used last, "" where no record shows a use
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Whether who applies the plan may: before it on what is there, and after it again on the result.
+
+    `caller` is "" when it is not known who will. Answers: allowed (by the key policy alone), with-iam (if IAM of its
+    account allows it), denied, unknown. `others` are those who could, where it may not; `sentence` is for people.
+    """
+
+    caller: str
+    now: Literal["allowed", "with-iam", "denied", "unknown"]
+    afterwards: Literal["allowed", "with-iam", "denied", "unknown"]
+    others: tuple[str, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A remedy: the calls, before and after, and what is proved. Texts of records in it are hostile.
+
+    `subject` is the ARN of the key or the principal that is changed, `key_arn` the key that the alert is about.
+    `before` and `after` are the policy documents as text where the plan replaces one.
+    """
+
+    kind: Kind
+    alert_id: str
+    key_arn: str
+    subject: str
+    title: str
+    why: str
+    basis: Basis
+    calls: tuple[Call, ...]
+    before: str | None = None
+    after: str | None = None
+    claims: tuple[Claim, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    authority: Authority | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The same for the same calls on the same version, whenever it is made."""
+        told = {"kind": self.kind, "digest": self.basis.digest, "calls": [call.to_dict() for call in self.calls]}
+        canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing that is claimed is refuted."""
+        return all(claim.answer != "refuted" for claim in self.claims)
+
+    def to_dict(self) -> Json:
+        """As plain JSON values; `plan_of` reads it back."""
+        return {"id": self.id} | {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlan:
+    """Why there is no plan of a kind for an alert, in words, and what would make one possible."""
+
+    kind: Kind
+    why: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What was found for an alert: the plans, the best first, and the kinds that there is none of."""
+
+    plans: tuple[Plan, ...]
+    without: tuple[NoPlan, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def plan_of(data: Mapping[str, object]) -> Plan:
+    """The plan that `to_dict` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    given = dict(data)
+    known = given.pop("id")
+    plan = Plan(
+        **given  # type: ignore[arg-type]  # as `to_dict` wrote them, but for the values below
+        | {
+            "basis": _basis(given["basis"]),
+            "calls": tuple(Call(**one) for one in _objects(given["calls"])),  # type: ignore[arg-type]
+            "claims": tuple(_claim(one) for one in _objects(given["claims"])),
+            "losses": tuple(_loss(one) for one in _objects(given["losses"])),
+            "authority": None if given["authority"] is None else _authority(given["authority"]),
+            "warnings": tuple(given["warnings"]),  # type: ignore[arg-type]
+        }
+    )
+    if plan.id != known:
+        raise ValueError("the plan is not what its id says")
+    return plan
+
+
+def _basis(value: object) -> Basis:
+    (given,) = _objects([value])
+    read_at = given["read_at"]
+    return Basis(**given | {"read_at": None if read_at is None else datetime.fromisoformat(str(read_at))})  # type: ignore[arg-type]
+
+
+def _claim(given: Json) -> Claim:
+    return Claim(**given | {"examples": tuple(_objects(given["examples"]))})  # type: ignore[arg-type]
+
+
+def _loss(given: Json) -> Loss:
+    return Loss(**given | {name: tuple(given[name]) for name in ("principals", "actions")})  # type: ignore[arg-type]
+
+
+def _authority(value: object) -> Authority:
+    (given,) = _objects([value])
+    return Authority(**given | {"others": tuple(given["others"])})  # type: ignore[arg-type]
+
+
+def _objects(value: object) -> list[Json]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, dict) for one in value):
+        raise TypeError("not a list of objects")
+    return list(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Call):
+        return value.to_dict()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value
