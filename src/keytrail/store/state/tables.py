@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from keytrail.store.state.columns import Instant, Json, SafeText
+from keytrail.store.state.columns import Instant, Json, PackedJson, SafeText
 
 METADATA = MetaData(
     naming_convention={
@@ -300,7 +300,7 @@ revisions = Table(
     Column("made_at", Instant, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("score", Integer, nullable=False),
-    Column("document", Json, nullable=False),
+    Column("document", PackedJson, nullable=False),
 )
 
 # -- telling --------------------------------------------------------------------------------------------------------

@@ -288,7 +288,7 @@ def upgrade() -> None:
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.Column("verdict", sa.String(length=16), nullable=False),
         sa.Column("score", sa.Integer(), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["event"], ["cases.event"], name=op.f("fk_revisions_event")),
         sa.PrimaryKeyConstraint("event", "revision", name=op.f("pk_revisions")),
     )
