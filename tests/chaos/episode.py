@@ -240,7 +240,8 @@ def _trouble(
         if what in ("kill", "stop"):
             time.sleep(chance.choice((0, 0, 0.3)))
         else:
-            watching.check(may_fail_to_start=what in ("lock", "disk"))
+            # A service that starts may give up a little after what it could not start on is over.
+            watching.check(may_fail_to_start=not {"lock", "disk"}.isdisjoint(report.done[-2:]))
         watching.start()
 
 
