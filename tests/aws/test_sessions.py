@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keytrail.aws import AwsSettings, client, session_region
+from keytrail.aws import AwsSettings, client, forget, session_region, sessions
 from keytrail.errors import SourceError
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
@@ -40,6 +40,24 @@ def test_the_same_settings_give_the_same_client() -> None:
     assert client("s3", settings) is client("s3", AwsSettings(region="eu-west-1"))
     assert client("s3", settings) is not client("s3", settings, "us-east-1")
     assert client("s3", settings) is not client("s3", replace(settings, max_attempts=1))
+
+
+@pytest.mark.usefixtures("_credentials")
+def test_what_is_forgotten_is_made_anew_and_nothing_else() -> None:
+    settings, other = AwsSettings(region="eu-west-1"), AwsSettings(region="eu-west-1", role_arn=ROLE)
+    first, kept = client("kms", settings), client("kms", other)
+    forget(settings)
+    assert client("kms", settings) is not first
+    assert client("kms", other) is kept
+    forget(AwsSettings(region="nowhere-1"))
+
+
+@pytest.mark.usefixtures("_credentials")
+def test_sessions_read_the_descriptions_of_services_once() -> None:
+    made = [sessions._session(AwsSettings(region="eu-west-1", role_arn=ROLE + name)) for name in "ab"]
+    loaders = [one._session.get_component("data_loader") for one in made]
+    assert loaders[0] is loaders[1]
+    assert len(loaders[0].search_paths) == len(set(loaders[0].search_paths))
 
 
 def test_a_profile_gives_credentials_and_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,4 +53,4 @@ def test_a_role_that_is_not_named_is_an_error(keytrail: Keytrail) -> None:
 def test_settings_without_aws_need_no_policy(keytrail: Keytrail) -> None:
     result = keytrail("config", "iam-policy", env={"KEYTRAIL_WATCH__SOURCES": "./AWSLogs"})
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "no source of [watch] and no sink needs AWS" in result.stderr
+    assert "no source of [watch], no look of [policies] and no sink needs AWS" in result.stderr

@@ -159,3 +159,68 @@ def test_a_folder_needs_nothing_of_aws() -> None:
 def test_what_is_no_feed_is_an_error() -> None:
     with pytest.raises(UsageError, match="no feed is known"):
         policies("ftp://trail")
+
+
+# -- the keys of [policies] -------------------------------------------------------------------------------------------
+
+READ_KEYS = [
+    "kms:DescribeKey", "kms:ListKeyPolicies", "kms:GetKeyPolicy", "kms:ListGrants", "kms:ListResourceTags",
+    "kms:GetKeyRotationStatus",
+]  # fmt: skip
+
+
+CONFIG = (["config:GetResourceConfigHistory"], ["*"])
+
+
+def key_policies(aws: dict[str, str] | None = None, **told: object) -> dict[str, IdentityPolicy]:
+    """The policies for what [policies] says, by identity."""
+    settings = Settings.model_validate({"policies": told, "aws": aws or {}})
+    return {one.identity: one for one in iam_policies(settings, FeedSettings())}
+
+
+def test_keys_are_read_only_where_somebody_asks_for_it() -> None:
+    assert key_policies()[""].document is None
+    own = key_policies(every_hours=6)[""]
+    assert statements(own) == {
+        "FindTheRegions": (["ec2:DescribeRegions"], ["*"]),
+        "ListKeys": (["kms:ListKeys", "kms:ListAliases"], ["*"]),
+        "ReadKeys": (READ_KEYS, ["arn:aws:kms:*:*:key/*"]),
+        "ReadConfigHistory": CONFIG,
+    }
+    assert "ReadConfigHistory" not in statements(key_policies(every_hours=6, config_history=False)[""])
+    assert any("does not leave the account's access to IAM" in note for note in own.notes)
+
+
+def test_the_role_of_each_account_has_a_policy_of_its_own() -> None:
+    accounts = ("111122223333", "444455556666")
+    roles = [f"arn:aws:iam::{account}:role/ops/reader" for account in accounts]
+    found = key_policies(accounts=accounts, role_name="ops/reader", regions=("eu-west-1", "us-east-1"))
+    assert statements(found[""]) == {"UseOtherRoles": (["sts:AssumeRole"], roles)}
+    assert any("no role is assumed to read its keys" in note for note in found[""].notes)
+    assert statements(found[roles[1]]) == {
+        "ListKeys": (["kms:ListKeys", "kms:ListAliases"], ["*"]),
+        "ReadKeys": (
+            READ_KEYS,
+            ["arn:aws:kms:eu-west-1:444455556666:key/*", "arn:aws:kms:us-east-1:444455556666:key/*"],
+        ),
+        "ReadConfigHistory": CONFIG,
+    }
+
+
+def test_an_organisation_is_listed_and_its_own_account_read_without_a_role() -> None:
+    found = key_policies(organisation=True, role_name="reader", regions=("eu-west-1",))
+    assert statements(found[""]) == {
+        "FindTheAccounts": (["organizations:ListAccounts"], ["*"]),
+        "ListKeys": (["kms:ListKeys", "kms:ListAliases"], ["*"]),
+        "ReadKeys": (READ_KEYS, ["arn:aws:kms:eu-west-1:*:key/*"]),
+        "ReadConfigHistory": CONFIG,
+        "UseOtherRoles": (["sts:AssumeRole"], ["arn:aws:iam::*:role/reader"]),
+    }
+    assert set(statements(found["arn:aws:iam::*:role/reader"])) == {"ListKeys", "ReadKeys", "ReadConfigHistory"}
+
+
+def test_the_working_role_reads_the_keys_of_its_account_in_its_partition() -> None:
+    role = "arn:aws-cn:iam::111122223333:role/keytrail"
+    found = key_policies({"role_arn": role, "region": "cn-north-1"}, accounts=("111122223333",))
+    assert statements(found[""]) == {"UseOtherRoles": (["sts:AssumeRole"], [role])}
+    assert statements(found[role])["ReadKeys"] == (READ_KEYS, ["arn:aws-cn:kms:*:*:key/*"])

@@ -10,7 +10,7 @@ from keytrail.aws.answers import not_whole
 from keytrail.errors import SourceError
 
 # Error codes of AWS services; the same trouble has a different name in nearly each of them.
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_KEY = {
     "InvalidAccessKeyId",
@@ -41,7 +41,7 @@ _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLo
 _OF_ONE_OBJECT = {
     *_NO_KEY,
     *_ARCHIVED,
-    *_DENIED,
+    *DENIED,
     "PreconditionFailed",
     "412",
     "InvalidRange",
@@ -102,7 +102,7 @@ def _of_answer(error: Exception, code: str, action: str, resource: str) -> tuple
     """The service answered, with an error."""
     message = _message(error)
     said = f": {message}" if message else ""
-    if code in _DENIED:
+    if code in DENIED:
         # The answer may name another action than the one called, such as kms:Decrypt for a GetObject.
         if getattr(error, "operation_name", "") == "AssumeRole":
             action = "sts:AssumeRole"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from keytrail.aws.failures import source_error
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.client import BaseClient
     from botocore.config import Config
+    from botocore.loaders import Loader
     from botocore.session import Session as BotocoreSession
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_kms import KMSClient
@@ -97,6 +98,14 @@ def client(service: str, settings: AwsSettings, region: str | None = None) -> An
         return made
 
 
+def forget(settings: AwsSettings) -> None:
+    """Let go of what was made for these settings: of many accounts, each by a role, it would add up to gigabytes."""
+    with _lock:
+        _sessions.pop(settings, None)
+        for key in [key for key in _clients if key[2] == settings]:
+            _clients.pop(key).close()
+
+
 def session_region(settings: AwsSettings) -> str:
     """Return the region of the settings or, without one, of the profile or environment; "" when there is none."""
     from botocore.exceptions import BotoCoreError
@@ -113,11 +122,27 @@ def _session(settings: AwsSettings) -> boto3.Session:
     from botocore.session import Session as BotocoreSession
 
     if (made := _sessions.get(settings)) is None:
-        core = BotocoreSession(profile=settings.profile or None)
+        core = _sharing(BotocoreSession(profile=settings.profile or None))
         if settings.role_arn:
             core = _with_role(core, settings)
         made = _sessions[settings] = boto3.Session(botocore_session=core, region_name=settings.region or None)
+        # boto3 adds its own folder to the loader, each time anew.
+        paths = core.get_component("data_loader").search_paths
+        paths[:] = dict.fromkeys(paths)
     return made
+
+
+def _sharing(session: BotocoreSession) -> BotocoreSession:
+    """The session, with AWS's descriptions of services, ten megabytes, in common with all others."""
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _loader(path: str | None) -> Loader:
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
 
 
 def _with_role(source: BotocoreSession, settings: AwsSettings) -> BotocoreSession:
@@ -155,7 +180,7 @@ def _with_role(source: BotocoreSession, settings: AwsSettings) -> BotocoreSessio
             )
             return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
 
-    session = BotocoreSession(profile=settings.profile or None)
+    session = _sharing(BotocoreSession(profile=settings.profile or None))
     session.register_component("credential_provider", CredentialResolver([RoleProvider()]))
     return session
 

@@ -37,6 +37,13 @@ def fraction(progress: Progress) -> tuple[int, int | None]:
 @contextmanager
 def watching(*, wanted: bool = True) -> Iterator[Callable[[Progress], None] | None]:
     """Show progress while inside, and nothing of it after; gives the `observe` of a run, None when nobody watches."""
+    with drawing(wanted=wanted) as draw:
+        yield None if draw is None else lambda progress: draw(*fraction(progress), describe(progress))
+
+
+@contextmanager
+def drawing(*, wanted: bool = True) -> Iterator[Callable[[int, int | None, str], None] | None]:
+    """Show a bar while inside; gives what draws it, by what is done, what there is to do, and a line that is safe."""
     if not wanted or not sys.stderr.isatty():
         yield None
         return
@@ -57,9 +64,8 @@ def watching(*, wanted: bool = True) -> Iterator[Callable[[Progress], None] | No
     )
     task = bar.add_task("", total=None)
 
-    def observe(progress: Progress) -> None:
-        done, total = fraction(progress)
-        bar.update(task, completed=done, total=total, description=describe(progress))
+    def draw(done: int, total: int | None, text: str) -> None:
+        bar.update(task, completed=done, total=total, description=text)
 
     with bar:
-        yield observe
+        yield draw

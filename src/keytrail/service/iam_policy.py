@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 
 from keytrail.errors import UsageError
 from keytrail.phrases import joined
+from keytrail.respond.accounts import ACTIONS_TO_FIND_ACCOUNTS, ACTIONS_TO_FIND_REGIONS, role_arn
+from keytrail.respond.config_history import ACTION as CONFIG_HISTORY
+from keytrail.respond.keys import ACTIONS_TO_LIST, ACTIONS_TO_READ
 from keytrail.settings import Settings
 from keytrail.settings.notify import EventBridgeSettings, OcsfSettings, SecurityHubSettings, SinkSettings, SnsSettings
+from keytrail.settings.respond import PoliciesSettings
 from keytrail.sources.feeds import FeedSettings, iam_needs
 
 Json = dict[str, object]
@@ -25,6 +29,16 @@ _PURPOSES = {
     "sqs:DeleteMessage": "ReceiveFromQueues",
     "cloudtrail:LookupEvents": "LookUpEvents",
     "ec2:DescribeRegions": "FindTheRegions",
+    "organizations:ListAccounts": "FindTheAccounts",
+    "kms:ListKeys": "ListKeys",
+    "kms:ListAliases": "ListKeys",
+    "kms:DescribeKey": "ReadKeys",
+    "kms:ListKeyPolicies": "ReadKeys",
+    "kms:GetKeyPolicy": "ReadKeys",
+    "kms:ListGrants": "ReadKeys",
+    "kms:ListResourceTags": "ReadKeys",
+    "kms:GetKeyRotationStatus": "ReadKeys",
+    CONFIG_HISTORY: "ReadConfigHistory",
     "sns:Publish": "TellBySns",
     "events:PutEvents": "TellByEventBridge",
     "securityhub:BatchImportFindings": "TellBySecurityHub",
@@ -53,7 +67,8 @@ class _Need:
 
 
 def iam_policies(settings: Settings, feeds: FeedSettings) -> tuple[IdentityPolicy, ...]:
-    """The policies that the feeds of [watch] and the sinks of [notify] need, the one of the starting identity first.
+    """The policies that the feeds of [watch], the looks of [policies] and the sinks of [notify] need, the one of the
+    starting identity first.
 
     `feeds` are what the feeds are opened with. Asks nobody. Raises UsageError for a feed that cannot be one.
     """
@@ -69,6 +84,7 @@ def iam_policies(settings: Settings, feeds: FeedSettings) -> tuple[IdentityPolic
         needs.setdefault(working, []).extend(one for one in of_feed if one.action != "sts:AssumeRole")
         for role in roles:
             needs.setdefault(role, []).extend(_Need(*one) for one in iam_needs(_without_roles(text), _own(feeds)))
+    _add_keys(needs, settings, working)
     for sink in settings.notify.sinks:
         needs.setdefault(working, []).extend(_of_sink(sink, settings.aws.region or ""))
     partition = _partition(settings.aws.region or "")
@@ -96,6 +112,36 @@ def _without_roles(text: str) -> str:
 
 def _own(feeds: FeedSettings) -> FeedSettings:
     return replace(feeds, lookup_role_arns=())
+
+
+def _add_keys(needs: dict[str, list[_Need]], settings: Settings, working: str) -> None:
+    """What it takes to look at the keys of [policies], where it says whose or how often."""
+    told = settings.policies
+    if not (told.every_hours or told.accounts or told.organisation):
+        return
+    partition = _partition(settings.aws.region or (told.regions[0] if told.regions else ""))
+    if told.organisation:
+        needs.setdefault(working, []).extend(_Need(action, "*") for action in ACTIONS_TO_FIND_ACCOUNTS)
+    reached = told.accounts or (("*",) if told.organisation else ())
+    if told.role_name and reached:
+        for account in reached:
+            role = role_arn(account, told.role_name, partition)
+            # Roles are assumed with what keytrail is started with, not with the role of [aws].
+            needs[""].append(_Need("sts:AssumeRole", role))
+            needs.setdefault(role, []).extend(_of_keys(told, account, partition))
+    if not told.accounts or not told.role_name or told.organisation:
+        # The account of the credentials is one of them, and reached without a role.
+        needs.setdefault(working, []).extend(_of_keys(told, "*", partition))
+
+
+def _of_keys(told: PoliciesSettings, account: str, partition: str) -> Iterator[_Need]:
+    for action in ACTIONS_TO_LIST if told.regions else (*ACTIONS_TO_FIND_REGIONS, *ACTIONS_TO_LIST):
+        yield _Need(action, "*")
+    for region in told.regions or ("*",):
+        for action in ACTIONS_TO_READ:
+            yield _Need(action, f"arn:{partition}:kms:{region}:{account}:key/*")
+    if told.config_history:
+        yield _Need(CONFIG_HISTORY, "*")
 
 
 def _of_sink(sink: SinkSettings, region: str) -> Iterator[_Need]:
@@ -130,7 +176,17 @@ def _policy(identity: str, needs: list[_Need], partition: str, all_needs: dict[s
     statements = list(_statements(placed))
     document: Json | None = {"Version": "2012-10-17", "Statement": statements} if statements else None
     roles = [role for role in all_needs if role] if not identity else []
-    return IdentityPolicy(identity, document, tuple(_notes(needs, roles)))
+    notes = list(_notes(needs, roles))
+    if roles and not _reads_keys(needs) and any(_reads_keys(all_needs[role]) for role in roles):
+        notes.append(
+            "in the account of the credentials no role is assumed to read its keys: if it is one of the accounts of "
+            "[policies], this identity needs what that role needs"
+        )
+    return IdentityPolicy(identity, document, tuple(notes))
+
+
+def _reads_keys(needs: list[_Need]) -> bool:
+    return any(one.action == "kms:GetKeyPolicy" for one in needs)
 
 
 def _statements(needs: list[_Need]) -> Iterator[Json]:
@@ -183,6 +239,11 @@ def _notes(needs: list[_Need], roles: list[str]) -> Iterator[str]:
         yield (
             "cloudtrail:LookupEvents knows no resources; the condition StringEquals aws:RequestedRegion narrows it to "
             "Regions"
+        )
+    if "kms:GetKeyPolicy" in actions:
+        yield (
+            "a key policy that does not leave the account's access to IAM has to allow the actions on keys itself; "
+            "what it denies is told, and the rest is read"
         )
     if "securityhub:BatchImportFindings" in actions:
         yield "put the id of the account in the place of each * in the ARN of Security Hub's product"

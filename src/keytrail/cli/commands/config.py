@@ -104,7 +104,7 @@ def iam_policy(
     ] = None,
     config: options.Config = None,
 ) -> None:
-    """Print the least IAM policy that these settings need: for the sources of [watch] and the sinks of [notify].
+    """Print the least IAM policy that these settings need: for sources of [watch], looks of [policies], and sinks.
 
     AWS is not asked. What a policy cannot say of itself, such as KMS keys, is told on stderr.
 
@@ -122,6 +122,6 @@ def iam_policy(
         with open_output(None) as out:
             out.write(json.dumps(found.document, indent=2) + "\n")
     else:
-        messages.note("no source of [watch] and no sink needs AWS")
+        messages.note("no source of [watch], no look of [policies] and no sink needs AWS")
     for text in found.notes:
         messages.note(text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from keytrail.investigate.model.values import JsonObject, plain
 from keytrail.policy import Comparison, KeyPolicy
+from keytrail.policy.digest import digest_of
 
 BeforeStatus = Literal["known", "default", "none", "unknown", "gap"]
 
@@ -44,10 +43,7 @@ class PolicyVersion:
     @property
     def digest(self) -> str | None:
         """The sha256 of the document's canonical JSON: the same for the same members, whatever blanks and order."""
-        if self.document is None:
-            return None
-        canonical = json.dumps(self.document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return None if self.document is None else digest_of(self.document)
 
     def to_dict(self) -> JsonObject:
         """As plain JSON values."""
