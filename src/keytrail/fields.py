@@ -7,6 +7,9 @@ from collections.abc import Mapping
 INVESTIGATION = "keytrail.investigation"
 """The field of an alert document that holds its investigation."""
 
+DRIFT = "keytrail.drift"
+"""The field of an alert about a policy that nothing reported: both policies, and what is proved about them."""
+
 
 def value_at(document: Mapping[str, object], name: str) -> object:
     """The value of a field, None when it is missing.

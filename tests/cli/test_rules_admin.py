@@ -15,7 +15,7 @@ import pytest
 
 from keytrail.cli.commands.rules import STANDING_COLUMNS
 from keytrail.cli.commands.rules_admin import LOG_COLUMNS
-from keytrail.rules import RuleSet, builtin, load
+from keytrail.rules import RuleSet, builtin, load, of_service
 from keytrail.service.exceptions import exceptions_for
 from keytrail.service.rule_admin import all_rules
 from keytrail.store.state.catalog import add_segment
@@ -195,7 +195,7 @@ def test_overwrite_replaces_imported_and_built_in_rules_but_not_files(keytrail: 
     assert "note: imported 2 rules; 1 error\n" in result.stderr
     rules = {rule.rule_id: rule for rule in rules_of_the_service().rules}
     assert (rules["mine"].name, rules[RULE.rule_id].name) == ("Mine", "Own instead")
-    assert len(rules) == len(builtin().rules) + 2
+    assert len(rules) == len(builtin().rules) + len(of_service().rules) + 2
 
 
 @pytest.mark.usefixtures("_state")

@@ -13,9 +13,11 @@ import pytest
 
 from keytrail import query
 from keytrail.cloudtrail import CATALOGUE, Document
-from keytrail.rules import Rule, builtin
+from keytrail.rules import Rule, builtin, of_service
 
 RULES = {Path(rule.origin.file).stem: rule for rule in builtin().rules}
+OF_SERVICE = {Path(rule.origin.file).stem: rule for rule in of_service().rules}
+EVERY = RULES | OF_SERVICE
 FLAGSHIP = RULES["kms_key_policy_updated"]
 EVENTS = json.loads((Path(__file__).parent / "pack_events.json").read_text())
 
@@ -95,7 +97,7 @@ def test_flagship_texts_say_what_an_analyst_needs() -> None:
         assert word in FLAGSHIP.note
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", EVERY.values(), ids=EVERY)
 def test_rule_is_complete(rule: Rule) -> None:
     assert uuid.UUID(rule.rule_id).version == 4
     assert rule.supported
@@ -113,7 +115,7 @@ def test_rule_is_complete(rule: Rule) -> None:
         assert rule.setup
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", EVERY.values(), ids=EVERY)
 def test_attack_names_and_addresses_agree(rule: Rule) -> None:
     tactics = set()
     for threat in rule.to_dict()["threat"]:  # type: ignore[attr-defined]
@@ -129,7 +131,7 @@ def test_attack_names_and_addresses_agree(rule: Rule) -> None:
 
 
 def test_ids_names_and_the_pack_itself() -> None:
-    assert len({rule.rule_id for rule in RULES.values()}) == len({rule.name for rule in RULES.values()}) == len(RULES)
+    assert len({rule.rule_id for rule in EVERY.values()}) == len({rule.name for rule in EVERY.values()}) == len(EVERY)
     assert not builtin().errors
     assert not builtin().notes
     assert builtin() is builtin()
@@ -148,6 +150,15 @@ def matching(record: dict[str, object]) -> list[str]:
 @pytest.mark.parametrize("event", EVENTS["events"], ids=lambda event: event["what"])
 def test_event_is_matched_by(event: dict[str, dict[str, object]]) -> None:
     assert matching(EVENTS["base"] | event["record"]) == event["rules"]
+
+
+@pytest.mark.parametrize("rule", OF_SERVICE.values(), ids=OF_SERVICE)
+def test_a_rule_of_the_service_matches_no_event_of_aws(rule: Rule) -> None:
+    """An event's provider is the address of a service of AWS; what keytrail itself observes has another name."""
+    one = query.compile(rule.query, CATALOGUE, now=datetime(2026, 3, 2, tzinfo=UTC))
+    assert all(CATALOGUE.type_of(field) for field in one.fields)
+    assert frozenset({("event.provider", "keytrail")}) in one.necessary
+    assert not any(one.matches(Document(EVENTS["base"] | event["record"])) for event in EVENTS["events"])
 
 
 def test_every_rule_has_an_event() -> None:

@@ -22,6 +22,7 @@ from keytrail.service.health_state import (
     look,
 )
 from keytrail.service.installation import Installation, installation
+from keytrail.service.watch.keys import Look
 from keytrail.service.watch.status import FeedLine, Status, TroubleLine, put_status
 from keytrail.settings import Settings
 from keytrail.store.state.alerts import add_alerts
@@ -69,6 +70,27 @@ WELL = Seen(
 
 def judged(seen: Seen, bounds: Bounds = BOUNDS) -> Health:
     return health_of(seen, bounds, NOW)
+
+
+def test_looks_at_keys_that_are_not_made_or_see_too_little_are_a_warning() -> None:
+    daily = replace(BOUNDS, look_hours=24)
+    at = NOW - timedelta(hours=5)
+    seen = replace(WELL, look=Look(at.isoformat(), keys=12, new=0))
+    assert judged(seen, daily).findings == ()
+    # Two hours are over twice the time that should be between looks, and none was made.
+    assert "were not looked at since" in only(seen, replace(BOUNDS, look_hours=2)).what
+    assert "not looked at yet" in only(WELL, replace(BOUNDS, look_hours=1)).what
+    assert judged(WELL).findings == ()
+    found = only(replace(WELL, look=Look(at.isoformat(), 12, 0, problems=("account 1 was denied", "b"))), daily)
+    assert (found.severity, found.kind) == ("warning", "keys")
+    assert "2 problems" in found.what
+    assert "account 1 was denied" in found.what
+    # A look that fails is told as such, once.
+    failing = replace(STATUS, troubles=(replace(FULL, part="keys"),))
+    assert "fails to look at keys" in only(replace(seen, status=failing), replace(BOUNDS, look_hours=1)).what
+    assert judged(seen).to_dict()["keys"] == {
+        "at": at.isoformat(), "keys": 12, "new": 0, "problems": (), "drifted": 0, "unjudged": 0,
+    }  # fmt: skip
 
 
 def only(seen: Seen, bounds: Bounds = BOUNDS) -> Finding:

@@ -20,7 +20,7 @@ from keytrail.rules.exceptions import (
 from keytrail.rules.exceptions_build import item_from_dict, list_from_dict
 from keytrail.rules.export import export_ndjson
 from keytrail.rules.files import LoadLimits
-from keytrail.rules.loading import builtin, load, merge
+from keytrail.rules.loading import builtin, load, merge, of_service
 from keytrail.rules.model import SEVERITIES, RiskScoreMapping, Rule, RuleSet, SeverityMapping, TextPlace
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "list_from_dict",
     "load",
     "merge",
+    "of_service",
     "reference_key",
     "references",
     "rule_from_dict",

@@ -82,8 +82,21 @@ def merge(own: RuleSet, builtin: RuleSet) -> RuleSet:
 @cache
 def builtin() -> RuleSet:
     """Return the built-in pack, read on first use. Its rules are marked `immutable`."""
+    return _pack(_PACK)
+
+
+@cache
+def of_service() -> RuleSet:
+    """Return the built-in rules that only the service raises: what they are about is in no record, so no scan has them.
+
+    Like any other rule they are listed, disabled, snoozed and excepted from.
+    """
+    return _pack(_PACK / "service")
+
+
+def _pack(folder: Path) -> RuleSet:
     rules = []
-    for path in sorted(_PACK.glob("*.toml")):
+    for path in sorted(folder.glob("*.toml")):
         contents = read_toml(path.read_text("utf-8"), f"built-in/{path.name}")
         for found in contents.found:
             rule, errors = build(found, immutable=True)

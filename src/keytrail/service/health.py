@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from keytrail.phrases import count
 from keytrail.service.health_state import SILENT_SECONDS, Holder, Room, RuleProgress, Seen, SinkProgress
+from keytrail.service.watch.keys import Look
 from keytrail.service.watch.status import FeedLine, Status, TroubleLine
 from keytrail.settings import Settings
 
@@ -35,6 +36,7 @@ Kind = Literal[
     "sink",
     "unknown sink",
     "refused",
+    "keys",
     "damage",
     "disk",
 ]
@@ -58,13 +60,15 @@ class Finding:
 class Bounds:
     """What is judged by: seconds of lag that are too many, and of a window of digests; the sinks that there are.
 
-    `eager` is whether rules run as soon as records arrive; where not, how long they wait is their own.
+    `eager` is whether rules run as soon as records arrive; where not, how long they wait is their own. `look_hours` are
+    those between two looks at keys, 0 where there are none.
     """
 
     lag_seconds: float
     digest_seconds: float
     sinks: frozenset[str]
     eager: bool = True
+    look_hours: float = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
@@ -75,6 +79,7 @@ class Bounds:
             notify.digest_window_minutes * 60,
             frozenset(one.name for one in notify.sinks),
             settings.watch.eager,
+            settings.policies.every_hours,
         )
 
 
@@ -116,6 +121,7 @@ class Health:
             "feeds": [_feed_dict(one) for one in status.feeds] if status else [],
             "rules": [_rule_dict(one) for one in seen.rules],
             "sinks": [_sink_dict(one) for one in seen.sinks],
+            "keys": asdict(seen.look) if seen.look else None,
             "damaged_objects": len(seen.damaged),
             "lake": {"segments": seen.segments, "records": seen.records, "stored_bytes": seen.stored_bytes},
             "disks": [{"folder": str(one.folder), "free_bytes": one.free_bytes} for one in seen.rooms],
@@ -134,6 +140,7 @@ def health_of(seen: Seen, bounds: Bounds, now: datetime) -> Health:
             found += _feed(feed, bounds, now)
         found += _behind(seen.rules, bounds, now)
         found += _investigations(seen.due_at, bounds, now)
+        found += _looks(seen.look, status, bounds, now)
     found += _rules(seen.rules, status)
     for sink in seen.sinks:
         found += _sink(sink, bounds, now)
@@ -189,6 +196,7 @@ _WORDS = {
     "rules": "run rules",
     "investigate": "investigate",
     "tell": "tell people",
+    "keys": "look at keys",
     "lease": "renew its lease",
     "upkeep": "keep house",
 }
@@ -287,6 +295,29 @@ def _investigations(due_at: datetime | None, bounds: Bounds, now: datetime) -> I
             "investigation lag",
             f"investigations wait: one is due since {_time(due_at)}",
             "The log says what stands in its way. Alerts are told meanwhile, without a verdict.",
+        )
+
+
+def _looks(look: Look | None, status: Status, bounds: Bounds, now: datetime) -> Iterator[Finding]:
+    """Looks at keys: whether they are made, and what they could not see. One that fails is told as such."""
+    if not bounds.look_hours:
+        return
+    patience = timedelta(hours=2 * bounds.look_hours, seconds=bounds.lag_seconds)
+    last = datetime.fromisoformat(status.started_at if look is None else look.at)
+    if now - last > patience and not any(one.part == "keys" for one in status.troubles):
+        yield Finding(
+            "warning",
+            "keys",
+            f"keys were not looked at since {_time(last)}" if look is not None else "keys were not looked at yet",
+            "A look at many accounts takes its time: the log says when one ends. Until then what is known of the keys' "
+            "policies comes from records alone.",
+        )
+    if look is not None and look.problems:
+        yield Finding(
+            "warning",
+            "keys",
+            f"{count(len(look.problems), 'problem')} at the last look at keys: {look.problems[0]}",
+            "`keytrail policies snapshot` shows all; `keytrail config iam-policy` what the role has to be allowed.",
         )
 
 

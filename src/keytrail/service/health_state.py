@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from keytrail.errors import StoreError
 from keytrail.service.installation import Installation
+from keytrail.service.watch.keys import Look, last_look
 from keytrail.service.watch.status import Status, last_status
 from keytrail.store.state.cases import next_due
 from keytrail.store.state.catalog import Arrived
@@ -84,7 +85,7 @@ class Seen:
     """Everything at one moment.
 
     `damaged` are names of objects with what is wrong, the latest first; `due_at` is when the investigation is due that
-    waits longest.
+    waits longest; `look` is the last look at keys.
     """
 
     database: str
@@ -99,12 +100,14 @@ class Seen:
     records: int
     stored_bytes: int
     rooms: tuple[Room, ...]
+    look: Look | None = None
 
 
 def look(home: Installation, now: datetime) -> Seen:
     """Read it all. Raises StoreError where the state cannot be read."""
     database = home.database
     status = last_status(database)
+    last = last_look(database)
     arrived = home.catalog.arrived()
     with database.read() as connection:
         states = [one for one in rule_states(connection).values() if one.running]
@@ -123,6 +126,7 @@ def look(home: Installation, now: datetime) -> Seen:
             records=sum(one.segment.file.rows for one in arrived),
             stored_bytes=sum(one.segment.file.size for one in arrived),
             rooms=tuple(_rooms(home)),
+            look=last,
         )
 
 

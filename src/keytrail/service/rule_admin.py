@@ -52,7 +52,7 @@ def all_rules(
     found = load_rules(files, builtin=False)
     found = rule_room.merge(found, _imported(connection))
     if settings.watch.builtin if builtin is None else builtin:
-        found = rule_room.merge(found, load_rules())
+        found = rule_room.merge(rule_room.merge(found, load_rules()), rule_room.of_service())
     decided = choices(connection)
     lists, items = kept.all_lists(connection), kept.all_items(connection)
     list_keys, item_keys = {one.key for one in lists}, {one.key for one in items}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keytrail.errors import Place, UsageError
-from keytrail.rules import ExceptionItem, MatchEntry, builtin
+from keytrail.rules import ExceptionItem, MatchEntry, builtin, of_service
 from keytrail.service.alert_events import would_exclude
 from keytrail.service.exceptions import Author, add_item, default_list, exceptions_for
 from keytrail.service.rule_admin import all_rules, coverage, decide, import_rules, named, snooze, standings
@@ -99,7 +99,7 @@ def test_rules_are_those_of_files_of_imports_and_of_the_pack_as_decided(database
         found = {rule.rule_id: rule for rule in all_rules(settings, connection).rules}
         assert not found["mine"].enabled
         assert found[RULE.rule_id].name == RULE.rule_id  # the imported one
-        assert len(found) == len(builtin().rules) + 2
+        assert len(found) == len(builtin().rules) + len(of_service().rules) + 2
         [mine] = standings(connection, [found["mine"]], 10)
         assert mine.decided is not None
         assert (mine.decided.who, mine.state, mine.behind) == ("ada", None, 0)

@@ -19,6 +19,7 @@ from keytrail.text import for_json, for_terminal
 
 if TYPE_CHECKING:
     from keytrail.service.health import Health
+    from keytrail.service.watch.keys import Look
 
 
 class HealthFormat(StrEnum):
@@ -82,8 +83,21 @@ def _lines(found: Health, *, colour: bool) -> Iterator[str]:
         count(len(feeds), "feed"),
         f"{count(len(seen.rules), 'rule')}, the slowest {count(slowest, 'record')} behind",
         f"{count(waiting, 'message')} waiting",
+        *(
+            [f"{count(seen.look.keys, 'key')}, looked at {_when(seen.look.at)}{_differing(seen.look)}"]
+            if seen.look
+            else []
+        ),
         f"{count(seen.records, 'record')} in {count(seen.segments, 'segment')}, {size(seen.stored_bytes)}",
         *(f"{size(one.free_bytes)} free for {one.folder}" for one in seen.rooms if one.free_bytes is not None),
         f"state {seen.version} in {seen.database}",
     ]
     yield from (paint(for_terminal(one), "dim", on=colour) for one in facts)
+
+
+def _when(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _differing(look: Look) -> str:
+    return f", {look.drifted:,} with a policy that nothing reported" if look.drifted else ""

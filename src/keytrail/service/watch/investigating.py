@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from keytrail.errors import KeytrailError
 from keytrail.investigate import Event, Investigation, Knowledge, PolicyChange, change_of, investigate, watched_values
 from keytrail.service.installation import Installation
+from keytrail.service.kept_policies import with_kept
 from keytrail.service.watch.pauses import Pauses
 from keytrail.store import EventStore
 from keytrail.store.state.alerts import one_at_a_time, set_verdict
@@ -92,8 +93,9 @@ class Investigating:
         """Investigate some cases together, and commit each."""
         if not some:
             return
-        knowledge = self._knowledge()
         of_change = {known[case.event]: case for case in some}
+        with self._home.database.read() as connection:
+            knowledge = with_kept(self._knowledge(), connection, of_change)
         with self._store() as store:
             # What arrives while they are made may be in them or not, so that they do not vouch for it.
             head = store.head()

@@ -1,8 +1,9 @@
 """The loop of `watch`: what is done in which thread, and how it ends.
 
 One thread takes in and runs rules, so that what arrives is examined as soon as it is committed; one investigates, one
-tells people, one renews the lease, one keeps house; each feed has one of its own. They meet in the state only, whose
-transactions check the lease. A thread that fails tries again after a pause that grows; a lost lease ends them all.
+tells people, one looks at keys, one renews the lease, one keeps house; each feed has one of its own. They meet in the
+state only, whose transactions check the lease. A thread that fails tries again after a pause that grows; a lost lease
+ends them all.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _LEASE_SECONDS = 10.0
 _UPKEEP_SECONDS = 10.0
 _INVESTIGATE_SECONDS = 0.5
 _TELL_SECONDS = 1.0
+# How often it is asked whether keys are to be looked at, or compared again.
+_KEYS_SECONDS = 30.0
 # How long nothing may come until rules whose interval is over are looked for.
 _WAIT_SECONDS = 1.0
 
@@ -54,16 +57,19 @@ def watch(
         started(home)
         pauses = Pauses(settings.retry_seconds, settings.longest_retry_seconds)
         troubles = Troubles(clock, service.metrics, pauses)
-        keeping = _Keeping(service, inbox, troubles)
-        parts = (
+        keeping = _Keeping(service, inbox, troubles, stop)
+        parts = [
             Part("investigate", lambda: service.investigate() > 0, _INVESTIGATE_SECONDS),
             Part("tell", lambda: service.tell() > 0, _TELL_SECONDS),
             Part("lease", keeping.renew, _LEASE_SECONDS),
             Part("upkeep", keeping.tidy, _UPKEEP_SECONDS),
-        )
-        with beside(parts, stop, troubles):
+        ]
+        if not once:  # else it is done at the end, when all records are in
+            parts.append(Part("keys", keeping.look_at_keys, _KEYS_SECONDS))
+        with beside(tuple(parts), stop, troubles):
             _work(service, inbox, stop, troubles, once=once)
         if once and stop.error is None:
+            keeping.look_at_keys_once()
             _settle_up(service)
         keeping.say_goodbye()
     if stop.error is not None:
@@ -128,12 +134,13 @@ def _settle_up(service: Service) -> None:
 
 
 class _Keeping:
-    """The rounds of housekeeping: the lease, segments, and what `keytrail health` is to read."""
+    """The rounds of housekeeping: the lease, segments, keys, and what `keytrail health` is to read."""
 
-    def __init__(self, service: Service, inbox: Inbox, troubles: Troubles) -> None:
+    def __init__(self, service: Service, inbox: Inbox, troubles: Troubles, stop: Stop) -> None:
         self._service = service
         self._inbox = inbox
         self._troubles = troubles
+        self._stop = stop
         self._started = service.clock()
 
     def renew(self) -> bool:
@@ -147,6 +154,23 @@ class _Keeping:
         """Merge and drop what is due."""
         self._service.upkeep.round()
         return False
+
+    def look_at_keys(self) -> bool:
+        """Look at keys, and compare them with what the records say, if it is time."""
+        self._service.look_at_keys("failing" if self._failing() else "working", self._stop.event.is_set)
+        return False
+
+    def look_at_keys_once(self) -> None:
+        """The same when all is taken in. That it fails is told, and is no reason not to end as one should."""
+        try:
+            self._service.look_at_keys("failing" if self._failing() else "drained", self._stop.event.is_set)
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - told
+            self._troubles.failed("keys", error)
+
+    def _failing(self) -> bool:
+        return any(feed.status().problem is not None for feed in self._inbox.feeds)
 
     def say_goodbye(self) -> None:
         """Note that the service ended as it should."""

@@ -14,7 +14,9 @@ from keytrail.service.watch.runner import Ran
 from keytrail.service.watch.telling import Told
 
 if TYPE_CHECKING:
+    from keytrail.service.watch.drift import Checked
     from keytrail.service.watch.investigating import Looked
+    from keytrail.service.watch.keys import Look
     from keytrail.service.watch.status import Status
 
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -64,6 +66,16 @@ class Metrics:
         self.head = Gauge("keytrail_position", "Records that ever arrived.", registry=registry)
         self.feed_lag = Gauge("keytrail_feed_lag_seconds", "How far a feed is behind.", ["feed"], registry=registry)
         self.feed_up = Gauge("keytrail_feed_up", "1 if a feed works.", ["feed"], registry=registry)
+        self.keys = Gauge("keytrail_keys", "Keys that were read at the last look.", registry=registry)
+        self.snapshots = Counter(
+            "keytrail_policy_snapshots", "New policies that looks at keys found.", registry=registry
+        )
+        self.look_problems = Gauge(
+            "keytrail_key_problems", "What could not be read at the last look.", registry=registry
+        )
+        self.drifted = Gauge(
+            "keytrail_keys_drifted", "Keys whose policy is not the one that was reported last.", registry=registry
+        )
         self._committed_at: float | None = None
 
     def tally(self) -> Tally:
@@ -103,6 +115,17 @@ class Metrics:
             self.investigations.labels(looked.revision.verdict).inc()
         else:
             self.failed("investigate")
+
+    def keys_seen(self, look: Look) -> None:
+        """Count a look at the keys."""
+        self.keys.set(look.keys)
+        self.snapshots.inc(look.new)
+        self.look_problems.set(len(look.problems))
+
+    def compared(self, checked: Checked) -> None:
+        """Count a comparison of the keys with what was reported."""
+        self.alerts.inc(checked.created)
+        self.drifted.set(len(checked.drifted))
 
     def told(self, told: Told) -> None:
         """Count deliveries to a sink."""

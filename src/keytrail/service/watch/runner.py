@@ -122,6 +122,7 @@ class Runner:
         self._pauses = Pauses(watch.retry_seconds, watch.longest_retry_seconds)
         self._touch_pause = timedelta(seconds=watch.touch_pause_seconds)
         self._rules: dict[str, RunnableRule] = {}
+        self.ready = False  # until it was told which rules there are
         # Rules that are not through with what was there when they last ran.
         self._behind: set[str] = set()
         # From here on records were not held yet against what cases wait for; None until the state was asked.
@@ -139,6 +140,11 @@ class Runner:
                 # Where a rule goes on elsewhere, its line must not tell that it went on from here.
                 self._lines.pop(rule_id, None)
         self._dispatch = None
+        self.ready = True
+
+    def rule(self, rule_id: str) -> RunnableRule | None:
+        """The rule of an id, None if it does not run. Any thread may ask."""
+        return self._rules.get(rule_id)
 
     @property
     def states(self) -> tuple[RuleState, ...]:

@@ -23,6 +23,7 @@ from keytrail.service.watch.arriving import Arriving
 from keytrail.service.watch.clock import Clock
 from keytrail.service.watch.inbox import Inbox
 from keytrail.service.watch.ingest import Commit, HowTaken, Ingest
+from keytrail.service.watch.keys import Feeds, KeyLooks
 from keytrail.service.watch.metrics import Metrics
 from keytrail.service.watch.reading import Readers
 from keytrail.service.watch.rules import WatchedRules
@@ -96,6 +97,7 @@ class Service:
             self.investigating = self._investigating(posting)
             self.telling = Telling(home, self.lease, self._sinks, posting, clock)
             self.upkeep = Upkeep(home, self.lease, clock)
+            self.keys = KeyLooks(home, self.lease, self.runner, posting.alerts, clock, self.metrics)
             stack.callback(self._close_sinks)
             self._stack = stack.pop_all()
         return self
@@ -178,6 +180,14 @@ class Service:
     def investigate(self) -> int:
         """Make the investigations that are due; returns how many there were. Raises StoreError."""
         return self.investigating.round(self.metrics)
+
+    def look_at_keys(self, feeds: Feeds, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Look at keys and compare them with what was reported, if that is due; returns how many alerts were made.
+
+        A look takes long where there are many keys; once it is `stopping`, it is broken off.
+        Raises SourceError or UsageError where the keys cannot be looked at, StoreError.
+        """
+        return self.keys.round(feeds, stopping)
 
     def tell(self) -> int:
         """Deliver what is due; returns how many messages went. Raises StoreError."""

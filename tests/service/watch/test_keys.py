@@ -1,0 +1,652 @@
+"""Looks at keys: made when it is time, compared with what the records say, and an alert of what nothing reported."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keytrail.aws import AwsSettings, client
+from keytrail.cloudtrail import Json
+from keytrail.errors import SourceError, StoreError
+from keytrail.report import ReportItem, plain_report
+from keytrail.rules import item_from_dict, of_service
+from keytrail.service.exceptions import Author, add_item, default_list
+from keytrail.service.installation import Installation
+from keytrail.service.rule_admin import all_rules, decide, named
+from keytrail.service.triage import change, document_of
+from keytrail.service.watch.clock import Clock
+from keytrail.service.watch.drift import RULE_ID
+from keytrail.service.watch.keys import Look, last_look
+from keytrail.service.watch.loop import watch
+from keytrail.service.watch.threads import Stop
+from keytrail.store.state.lease import LeaseLost
+from keytrail.store.state.policies import latest_policies, put_snapshot, snapshots_of
+from keytrail.store.state.tables import leases
+from keytrail.store.state.triage import SetStatus
+from tests.investigate import records as made
+from tests.service.watch.kit import START, Bench, event
+
+MakeBench = Callable[..., Bench]
+
+[RULE] = of_service().rules
+OWN = made.allow({"AWS": made.root_arn(made.OWNER)})
+STRANGER = made.root_arn(made.OUTSIDE)
+EVE = made.role_arn("Eve")
+OPEN = made.policy(OWN, made.allow(made.root_arn(made.OUTSIDE)))
+CLOSED = made.policy(OWN)
+CREATED = made.create_key("11:00", made.user(), CLOSED)
+WATCH = {"builtin": True, "rules": []}
+
+
+def found(bench: Bench, document: Json, *, key: str = made.KEY) -> None:
+    """Let a look have found a key with a policy, now."""
+    _, _, _, region, account, _ = key.split(":")
+    with bench.home.database.write() as connection:
+        put_snapshot(
+            connection, key_arn=key, account=account, region=region, source="kms",
+            texts={"default": json.dumps(document)}, facts={}, at=bench.clock(),
+        )  # fmt: skip
+
+
+def exception_for(bench: Bench, field: str, value: str) -> None:
+    """Except from the rule what has a value in a field."""
+    list_id, namespace = default_list(RULE)
+    item = {
+        "list_id": list_id,
+        "namespace_type": namespace,
+        "item_id": "known",
+        "type": "simple",
+        "name": "Known",
+        "description": "",
+        "entries": [{"field": field, "operator": "included", "type": "match", "value": value}],
+    }
+    with bench.home.database.write() as connection:
+        add_item(connection, item_from_dict(item, RULE.origin), Author("ada", bench.clock()), RULE)
+    bench.clock.passes(seconds=1)
+
+
+def later_record(bench: Bench, **more: Any) -> None:
+    """Take in a record of this very time, which nothing matches."""
+    minutes = (bench.clock() - START).total_seconds() / 60
+    bench.take(f"at {bench.clock()}", [event(f"at {bench.clock()}", minutes=minutes, **more)])
+
+
+@pytest.fixture
+def watched(bench: MakeBench) -> Bench:
+    """A service that has seen a key being created, and has been up for an hour."""
+    one = bench(watch=WATCH)
+    one.take("a", [CREATED])
+    one.clock.passes(hours=1)
+    later_record(one)
+    return one
+
+
+# -- what is drift ----------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_no_record_gave_is_an_alert_once(watched: Bench) -> None:
+    found(watched, OPEN)
+    assert watched.service.look_at_keys("working") == 0  # a record of it may still come
+    watched.clock.passes(minutes=31)
+    later_record(watched)
+    assert watched.service.look_at_keys("working") == 1
+    [alert] = watched.alerts()
+    assert (alert.rule_id, alert.severity, alert.account, alert.region) == (
+        RULE.rule_id, "medium", made.OWNER, made.REGION,
+    )  # fmt: skip
+    # And never again: not at the next look, not by another process, not when it was closed.
+    change(watched.home.database, [alert.id], SetStatus("closed", "expected_activity"), who="ada", now=watched.clock())
+    found(watched, OPEN)
+    watched.clock.passes(hours=5)
+    found(watched, OPEN)
+    watched.restart()
+    watched.run()
+    watched.clock.passes(hours=5)
+    assert watched.service.look_at_keys("working") == 0
+    assert len(watched.alerts()) == 1
+
+
+def test_the_alert_is_told_and_shows_both_policies_and_what_is_proved(watched: Bench) -> None:
+    found(watched, OPEN)
+    watched.clock.passes(minutes=31)
+    later_record(watched)
+    watched.service.look_at_keys("working")
+    [alert] = watched.alerts()
+    document = document_of(alert)
+    told = document["keytrail.drift"]
+    assert isinstance(told, dict)
+    assert (told["before"]["document"], told["after"]["document"]) == (CLOSED, OPEN)
+    assert told["comparison"]["external_accounts"] == [made.OUTSIDE]
+    assert told["before"]["source"]["event_id"] == CREATED["eventID"]
+    assert f"Account {made.OUTSIDE} can now decrypt" in told["summary"]
+    assert document["kibana.alert.reason"] == told["summary"]
+    assert document["event"]["action"] == "KeyPolicyDrift"  # type: ignore[index]
+    assert document["aws"]["cloudtrail"]["resources"][0]["arn"] == made.KEY  # type: ignore[index]
+    assert document["kibana.alert.rule.threat"][0]["technique"][0]["subtechnique"][0]["id"] == "T1562.008"  # type: ignore[index]
+    assert watched.tell() == 1
+    assert watched.sink.alert_ids == [alert.id]
+    page = {heading: " ".join(" ".join(lines).split()) for heading, lines in plain_report(ReportItem(document))}
+    assert "was found with a policy that no record gave it" in page["What was found"]
+    assert f"any other identity of account {made.OUTSIDE}" in page["Who gained access"]
+    assert "statement 2, added" in page["What changed in the policy"]
+
+
+def test_a_change_that_is_reported_in_time_is_none(watched: Bench) -> None:
+    watched.clock.passes(minutes=5)
+    found(watched, OPEN)
+    watched.service.look_at_keys("working")
+    watched.clock.passes(minutes=10)
+    watched.take("late", [made.put_policy("13:02", made.user(), OPEN)])
+    watched.clock.passes(hours=2)
+    later_record(watched)
+    found(watched, OPEN)
+    watched.service.look_at_keys("working")
+    assert watched.alerts(RULE.rule_id) == ()
+
+
+def test_two_looks_differ_and_the_lake_was_there_all_the_time(bench: MakeBench) -> None:
+    """Of a key that is older than the lake the first look says which policy it had."""
+    one = bench(watch=WATCH)
+    one.take("a", [event("first", minutes=-60)])
+    found(one, CLOSED)
+    one.clock.passes(hours=6)
+    found(one, OPEN)
+    one.clock.passes(minutes=31)
+    later_record(one)
+    assert one.service.look_at_keys("working") == 1
+    [alert] = one.alerts()
+    assert "the snapshot of 2026-03-02 12:00:00 UTC" in str(alert.document["kibana.alert.reason"])
+
+
+def test_the_first_look_at_a_key_that_is_older_than_the_lake_is_a_version_and_no_alert(bench: MakeBench) -> None:
+    one = bench(watch=WATCH)
+    one.take("a", [event("first", minutes=-60), made.put_policy("11:30", made.user(), CLOSED)])
+    one.run()
+    before = len(one.alerts())
+    for _ in range(3):
+        found(one, OPEN)
+        one.clock.passes(hours=30)
+        later_record(one)
+        assert one.service.look_at_keys("working") == 0
+    assert len(one.alerts()) == before
+
+
+def test_what_cloudtrail_left_out_is_not_known_and_so_nothing_is_said(watched: Bench) -> None:
+    watched.take("b", [made.put_omitted("12:10", made.user())])
+    watched.clock.passes(hours=1)
+    found(watched, OPEN)
+    watched.clock.passes(hours=1)
+    later_record(watched)
+    watched.service.look_at_keys("working")
+    assert watched.alerts(RULE.rule_id) == ()
+
+
+def test_a_look_right_after_a_change_may_still_show_the_policy_before_it(watched: Bench) -> None:
+    """KMS is eventually consistent."""
+    minutes = (watched.clock() - START).total_seconds() / 60
+    watched.take("b", [made.put_policy("13:00", made.user(), OPEN)])
+    assert minutes == 60
+    watched.clock.passes(minutes=1)
+    found(watched, CLOSED)
+    watched.clock.passes(hours=5)
+    later_record(watched)
+    watched.service.look_at_keys("working")
+    assert watched.alerts(RULE.rule_id) == ()
+
+
+def test_a_key_that_was_changed_after_the_look_is_left_to_the_next_one(watched: Bench) -> None:
+    found(watched, CLOSED)
+    watched.take("b", [made.put_policy("14:00", made.user(), OPEN)])
+    watched.clock.passes(hours=5)
+    later_record(watched)
+    watched.service.look_at_keys("working")
+    assert watched.alerts(RULE.rule_id) == ()
+
+
+def test_the_alert_says_that_a_trail_was_stopped_meanwhile(watched: Bench) -> None:
+    stop = made.record("cloudtrail:StopLogging", "12:30", made.user(), {"name": "main"})
+    watched.take("b", [stop])
+    found(watched, OPEN)
+    watched.clock.passes(minutes=31)
+    later_record(watched)
+    watched.service.look_at_keys("working")
+    [alert] = watched.alerts(RULE.rule_id)
+    [note] = alert.document["keytrail.drift"]["notes"]  # type: ignore[index]
+    assert note.startswith("The trail main was stopped at 2026-03-02T12:30:00Z")
+    assert str(stop["eventID"]) in note
+
+
+# -- when the lake may not have everything ----------------------------------------------------------------------------
+
+
+def test_without_a_record_of_the_account_and_region_nothing_is_said_for_a_day(watched: Bench) -> None:
+    found(watched, OPEN)
+    watched.clock.passes(hours=2)
+    later_record(watched, awsRegion="us-east-1")
+    assert watched.service.look_at_keys("working") == 0
+    watched.clock.passes(hours=21)
+    assert watched.service.look_at_keys("working") == 0
+    watched.clock.passes(hours=2)
+    assert watched.service.look_at_keys("working") == 1
+    [alert] = watched.alerts()
+    [note] = alert.document["keytrail.drift"]["notes"]  # type: ignore[index]
+    assert "No record of account 111122223333 in eu-west-1" in note
+
+
+def test_while_a_source_fails_nothing_is_said_for_a_day(watched: Bench) -> None:
+    found(watched, OPEN)
+    watched.clock.passes(hours=2)
+    later_record(watched)
+    assert watched.service.look_at_keys("failing") == 0
+    watched.clock.passes(hours=23)
+    assert watched.service.look_at_keys("failing") == 1
+    [alert] = watched.alerts()
+    assert alert.document["keytrail.drift"]["notes"] == ["Not all sources of records could be read."]  # type: ignore[index]
+
+
+def test_a_service_that_was_away_first_takes_in_what_came_meanwhile(watched: Bench) -> None:
+    found(watched, OPEN)
+    watched.stop()
+    watched.clock.passes(days=3)
+    watched.take("b", [event("newer", minutes=4000)])
+    assert watched.service.look_at_keys("working") == 0
+    watched.take("c", [made.put_policy("12:59", made.user(), OPEN)])
+    watched.clock.passes(minutes=31)
+    watched.service.look_at_keys("working")
+    assert watched.alerts(RULE.rule_id) == ()
+
+
+def test_once_it_is_enough_that_all_is_taken_in(watched: Bench) -> None:
+    found(watched, OPEN)
+    watched.stop()
+    watched.clock.passes(days=3)
+    watched.take("b", [event("newer", minutes=4000)])
+    assert watched.service.look_at_keys("drained") == 1
+
+
+# -- the same in other words ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"Statement": [made.allow(made.OWNER)], "Version": "2012-10-17"},
+        made.policy(made.allow({"AWS": [made.root_arn(made.OWNER)] * 2}, ["kms:*"])),
+        made.policy(OWN, OWN),
+    ],
+)
+def test_the_same_policy_in_another_form_is_none(watched: Bench, document: Json) -> None:
+    later_and_compared(watched, document)
+    assert watched.alerts() == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "id"), [("role/App", "AROAQ3EGRKVPVEXAMPLE1"), ("user/bob", "AIDAQ3EGRKVPVEXAMPLE1")]
+)
+def test_the_id_of_a_deleted_principal_in_place_of_its_arn_is_none(bench: MakeBench, before: str, id: str) -> None:
+    arn = f"arn:aws:iam::{made.OWNER}:{before}"
+    one = bench(watch=WATCH)
+    one.take(
+        "a", [made.create_key("11:00", made.user(), made.policy(OWN, made.allow({"AWS": [arn, EVE]}, "kms:Decrypt")))]
+    )
+    later_and_compared(one, made.policy(OWN, made.allow({"AWS": [EVE, id]}, "kms:Decrypt")))
+    assert one.alerts() == ()
+    # But who uses the occasion for a change is seen.
+    later_and_compared(one, made.policy(OWN, made.allow({"AWS": [EVE, id, STRANGER]}, "kms:Decrypt")))
+    assert len(one.alerts()) == 1
+
+
+def later_and_compared(bench: Bench, document: Json) -> None:
+    bench.service.run_rules()
+    bench.clock.passes(hours=1)
+    found(bench, document)
+    bench.clock.passes(hours=1)
+    later_record(bench)
+    bench.service.look_at_keys("working")
+
+
+@pytest.mark.parametrize("text", [None, '{"Statement": [{"Effect": "Perhaps"}]}'])
+def test_a_policy_that_may_not_be_read_or_is_none_that_we_know_is_not_judged(
+    bench: MakeBench, eyes: Eyes, text: str | None
+) -> None:
+    one = bench(watch=WATCH, policies={"every_hours": 1})
+    one.take("a", [CREATED])
+    one.service.look_at_keys("working")
+    eyes.shows = {}
+    one.clock.passes(hours=1)
+    with one.home.database.write() as connection:
+        put_snapshot(
+            connection, key_arn=made.KEY, account=made.OWNER, region=made.REGION, source="kms",
+            texts={} if text is None else {"default": text}, facts={}, at=one.clock(),
+        )  # fmt: skip
+    one.clock.passes(hours=30)
+    later_record(one)
+    assert one.service.look_at_keys("working") == 0
+    look = last_look(one.home.database)
+    assert look is not None
+    assert (look.drifted, look.unjudged) == (0, 1)
+
+
+# -- the rule is one like others --------------------------------------------------------------------------------------
+
+
+def test_the_rule_is_listed_and_can_be_disabled(watched: Bench) -> None:
+    with watched.home.database.write() as connection:
+        rules = all_rules(watched.settings, connection).rules
+        decide(
+            connection, [named(rules, RULE.name)], enabled=False, catch_up=False, author=Author("ada", watched.clock())
+        )
+    watched.clock.passes(seconds=1)
+    watched.run()
+    later_and_compared(watched, OPEN)
+    assert watched.alerts() == ()
+    assert RULE.rule_id == RULE_ID
+    # Enabled again, it says what is so.
+    with watched.home.database.write() as connection:
+        decide(connection, [RULE], enabled=True, catch_up=False, author=Author("ada", watched.clock()))
+    watched.clock.passes(seconds=1)
+    watched.run()
+    assert watched.service.look_at_keys("working") == 1
+
+
+def test_many_keys_that_drift_are_an_alert_each(watched: Bench) -> None:
+    """There is no later run of the rule that would make what `max_signals` left over."""
+    keys = [f"{made.KEY[:-3]}{number:03}" for number in range(105)]
+    watched.take("keys", [made.create_key("11:00", made.user(), CLOSED, key=key) for key in keys])
+    watched.clock.passes(hours=1)
+    for key in keys:
+        found(watched, OPEN, key=key)
+    watched.clock.passes(hours=1)
+    later_record(watched)
+    assert watched.service.look_at_keys("working") == len(keys) > RULE.max_signals
+
+
+def test_an_exception_keeps_the_alert_of_a_key_away(watched: Bench) -> None:
+    exception_for(watched, "aws.cloudtrail.resources.arn", made.KEY)
+    other = made.KEY[:-1] + "9"
+    watched.take("other", [made.create_key("11:00", made.user(), CLOSED, key=other)])
+    watched.clock.passes(hours=1)
+    found(watched, OPEN, key=other)
+    later_and_compared(watched, OPEN)
+    [alert] = watched.alerts()
+    assert alert.document["keytrail.drift"]["key_arn"] == other  # type: ignore[index]
+
+
+def test_a_state_that_cannot_be_written_loses_no_alert(watched: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(watched, OPEN)
+    watched.clock.passes(hours=1)
+    later_record(watched)
+
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("keytrail.store.state.outbox.post", full)
+        patch.setattr("keytrail.service.watch.telling.post", full)
+        with pytest.raises(StoreError):
+            watched.service.look_at_keys("working")
+    assert watched.alerts() == ()
+    assert watched.service.look_at_keys("working") == 1
+    assert watched.letters() == [("people", watched.alerts()[0].id, "waiting")]
+
+
+def test_who_lost_the_lease_makes_no_alert(watched: Bench) -> None:
+    found(watched, OPEN)
+    watched.clock.passes(hours=1)
+    later_record(watched)
+    watched.run()
+    with watched.home.database.write() as connection:
+        connection.execute(leases.update().values(epoch=leases.c.epoch + 1))
+    with pytest.raises(LeaseLost):
+        watched.service.look_at_keys("working")
+    assert watched.alerts() == ()
+
+
+# -- when keys are looked at ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Eyes:
+    """Looks at keys in place of AWS: `shows` what there is, and counts."""
+
+    shows: dict[str, Json] = field(default_factory=dict)
+    fails: list[Exception] = field(default_factory=list)
+    problems: tuple[str, ...] = ()
+    looks: int = 0
+
+    def __call__(self, home: Installation, clock: Clock, _: object) -> Look:
+        self.looks += 1
+        if self.fails:
+            raise self.fails.pop(0)
+        with home.database.write() as connection:
+            new = [
+                put_snapshot(
+                    connection, key_arn=key, account=made.OWNER, region=made.REGION, source="kms",
+                    texts={"default": json.dumps(document)}, facts={}, at=clock(),
+                )
+                for key, document in self.shows.items()
+            ]  # fmt: skip
+        return Look(clock().isoformat(), len(new), sum(new), self.problems)
+
+
+@pytest.fixture
+def eyes(monkeypatch: pytest.MonkeyPatch) -> Eyes:
+    one = Eyes({made.KEY: CLOSED})
+    monkeypatch.setattr("keytrail.service.watch.keys.look_at_keys", one)
+    return one
+
+
+def test_keys_are_looked_at_every_so_many_hours_whoever_works(bench: MakeBench, eyes: Eyes) -> None:
+    one = bench(policies={"every_hours": 6})
+    for hours, looks in ((0, 1), (5, 1), (1, 2), (13, 3), (1, 3)):
+        one.clock.passes(hours=hours)
+        one.restart().look_at_keys("working")
+        assert eyes.looks == looks
+    one.clock.passes(days=-2)  # a clock that is set back makes nobody wait
+    one.service.look_at_keys("working")
+    assert eyes.looks == 4
+
+
+def test_without_hours_keys_are_not_looked_at_and_what_others_found_is_compared(watched: Bench, eyes: Eyes) -> None:
+    later_and_compared(watched, OPEN)
+    assert eyes.looks == 0
+    assert len(watched.alerts()) == 1
+
+
+def test_a_look_is_told_in_numbers(bench: MakeBench, eyes: Eyes, caplog: pytest.LogCaptureFixture) -> None:
+    one = bench(watch=WATCH, policies={"every_hours": 1})
+    eyes.problems = ("account 999988887777 was not reached",)
+    with caplog.at_level("INFO", "keytrail.watch"):
+        one.service.look_at_keys("working")
+    look = last_look(one.home.database)
+    assert look is not None
+    assert (look.keys, look.new, look.problems, look.at) == (1, 1, eyes.problems, START.isoformat())
+    said = [(record.getMessage(), record.fields) for record in caplog.records]  # type: ignore[attr-defined]
+    assert ("looked at the keys", {"keys": 1, "new": 1}) in said
+    assert ("a key could not be looked at as it should", {"problem": eyes.problems[0]}) in said
+    registry = one.service.metrics.registry
+    names = ("keytrail_keys", "keytrail_policy_snapshots_total", "keytrail_key_problems", "keytrail_keys_drifted")
+    assert [registry.get_sample_value(name) for name in names] == [1, 1, 1, 0]
+
+
+def test_drift_is_counted(bench: MakeBench, eyes: Eyes) -> None:
+    one = bench(watch=WATCH, policies={"every_hours": 1})
+    one.take("a", [CREATED])
+    eyes.shows[made.KEY] = OPEN
+    one.service.look_at_keys("working")
+    one.clock.passes(hours=2)
+    later_record(one)
+    one.service.look_at_keys("working")
+    look = last_look(one.home.database)
+    assert look is not None
+    assert (look.drifted, look.unjudged) == (1, 0)
+    assert one.service.metrics.registry.get_sample_value("keytrail_keys_drifted") == 1
+
+
+def test_a_look_that_fails_is_tried_again_and_what_is_known_is_compared(watched: Bench, eyes: Eyes) -> None:
+    watched.stop()
+    watched.settings = watched.settings.model_copy(
+        update={"policies": watched.settings.policies.model_copy(update={"every_hours": 1.0})}
+    )
+    object.__setattr__(watched.home, "settings", watched.settings)
+    watched.run()
+    found(watched, OPEN)
+    watched.clock.passes(hours=1)
+    later_record(watched)
+    eyes.fails = [SourceError("no credentials")]
+    with pytest.raises(SourceError):
+        watched.service.look_at_keys("working")
+    assert len(watched.alerts()) == 1
+    assert last_look(watched.home.database) is None
+    watched.service.look_at_keys("working")
+    assert eyes.looks == 2
+
+
+def test_a_look_is_that_of_policies_snapshot(bench: MakeBench, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With AWS as moto has it; it knows nothing of AWS Config's history of keys."""
+    for name, value in (("ACCESS_KEY_ID", "AKIDTESTTESTTEST"), ("SECRET_ACCESS_KEY", "not-a-secret")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    aws = {"endpoint_url": endpoint, "region": made.REGION, "max_attempts": 1}
+    one = bench(watch=WATCH, aws=aws, policies={"every_hours": 1, "regions": [made.REGION]})
+    kms = client("kms", AwsSettings(region=made.REGION, endpoint_url=endpoint))
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    recorded = {
+        "configurationItemCaptureTime": START - timedelta(days=1),
+        "supplementaryConfiguration": {"Policy": json.dumps(CLOSED)},
+    }
+    monkeypatch.setattr("keytrail.respond.config_history._items", lambda *_: ([recorded], True))
+    one.service.look_at_keys("working")
+    look = last_look(one.home.database)
+    assert look is not None
+    assert look.keys >= 1
+    with one.home.database.read() as connection:
+        assert [found.source for found in snapshots_of(connection, arn)] == ["config", "kms"]
+    kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=json.dumps(OPEN))
+    one.clock.passes(hours=1)
+    one.service.look_at_keys("working")
+    look = last_look(one.home.database)
+    assert look is not None
+    assert look.new == 1
+
+
+def test_a_look_is_broken_off_when_the_service_is_to_end_and_made_again(
+    bench: MakeBench, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ACCESS_KEY_ID", "AKIDTESTTESTTEST"), ("SECRET_ACCESS_KEY", "not-a-secret")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    aws = {"endpoint_url": endpoint, "region": made.REGION, "max_attempts": 1}
+    one = bench(watch=WATCH, aws=aws, policies={"every_hours": 1, "regions": [made.REGION], "config_history": False})
+    client("kms", AwsSettings(region=made.REGION, endpoint_url=endpoint)).create_key()
+    one.service.look_at_keys("working", lambda: True)
+    assert last_look(one.home.database) is None
+    one.service.look_at_keys("working", lambda: False)
+    assert last_look(one.home.database) is not None
+
+
+# -- in the loop ------------------------------------------------------------------------------------------------------
+
+QUICK = {"batch_seconds": 0.01, "retry_seconds": 0.01, "longest_retry_seconds": 0.05}
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to wait for threads that look again every second."""
+    for place in ("loop._TELL_SECONDS", "loop._WAIT_SECONDS", "loop._INVESTIGATE_SECONDS", "inbox._WAIT_SECONDS"):
+        monkeypatch.setattr(f"keytrail.service.watch.{place}", 0.02)
+
+
+def run(bench: Bench, stop: Stop | None = None, *, once: bool = True) -> None:
+    watch(bench.home, lambda: (bench.feed,), bench.sinks, bench.clock, stop or Stop(), once=once)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_once_keys_are_looked_at_if_due_when_all_is_taken_in(bench: MakeBench, eyes: Eyes) -> None:
+    one = bench(watch=WATCH | QUICK, policies={"every_hours": 24})
+    one.feed.put("a", [CREATED])
+    run(one)
+    assert eyes.looks == 1
+    one.clock.passes(hours=2)
+    run(one)
+    assert eyes.looks == 1
+    one.clock.passes(hours=23)
+    eyes.shows[made.KEY] = OPEN
+    run(one)
+    one.clock.passes(hours=1)
+    one.feed.put("b", [event("later", minutes=26 * 60)])
+    run(one)
+    [alert] = one.alerts()
+    assert alert.rule_id == RULE.rule_id
+    assert one.sink.alert_ids == [alert.id]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_once_a_look_that_fails_is_told_and_ends_nothing(
+    bench: MakeBench, eyes: Eyes, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = bench(watch=WATCH | QUICK, policies={"every_hours": 24})
+    one.feed.put("a", [made.put_policy("11:55", made.user(), OPEN)])
+    eyes.fails = [SourceError("no credentials")]
+    run(one)
+    assert len(one.sink.messages) == 1
+    assert {"part": "keys", "error": "no credentials"}.items() <= caplog.records[-1].fields.items() or any(  # type: ignore[attr-defined]
+        getattr(record, "fields", {}).get("error") == "no credentials" for record in caplog.records
+    )
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_look_that_takes_long_holds_up_no_detection(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench(watch=WATCH | QUICK, policies={"every_hours": 24})
+    stop, looking, go_on = Stop(), threading.Event(), threading.Event()
+
+    def slow(_: object, clock: Clock, __: object) -> Look:
+        looking.set()
+        assert go_on.wait(60)
+        return Look(clock().isoformat(), 0, 0)
+
+    monkeypatch.setattr("keytrail.service.watch.keys.look_at_keys", slow)
+    thread = threading.Thread(target=run, args=(one, stop), kwargs={"once": False})
+    thread.start()
+    try:
+        assert looking.wait(60)
+        sent, send = threading.Event(), one.sink.send
+
+        def noting(*arguments: Any) -> None:
+            send(*arguments)
+            sent.set()
+
+        one.sink.send = noting  # type: ignore[assignment, method-assign]
+        one.feed.put("a", [made.put_policy("11:55", made.user(), OPEN)])
+        assert sent.wait(60)
+    finally:
+        stop.set()
+        go_on.set()
+        thread.join()
+    assert last_look(one.home.database) is not None
+
+
+# -- as evidence ------------------------------------------------------------------------------------------------------
+
+
+def test_an_investigation_knows_what_keys_were_found_with(bench: MakeBench) -> None:
+    one = bench(watch=WATCH)
+    one.clock.passes(minutes=-20)
+    found(one, CLOSED)
+    found(one, OPEN, key=made.KEY[:-1] + "9")
+    one.clock.passes(minutes=20)
+    one.take("a", [event("first", minutes=-120), made.put_policy("11:55", made.user(), OPEN)])
+    # What it is found with later is no evidence of what it had before.
+    found(one, OPEN)
+    one.look()
+    [revision] = one.revisions(str(made.put_policy("11:55", made.user(), OPEN)["eventID"]))
+    before = revision.document["before"]
+    assert isinstance(before, dict)
+    assert before["document"] == CLOSED
+    assert before["source"]["place"] == "the snapshot of 2026-03-02 11:40:00 UTC"
+    with one.home.database.read() as connection:
+        assert len(latest_policies(connection)) == 2
