@@ -61,10 +61,10 @@ class Use:
     context: Pairs
     told: frozenset[str]
 
-    def requests(self) -> Iterator[Request]:
-        """What it may have been as requests. IAM of the caller's account allowed it, since it succeeded."""
+    def requests(self, *, iam: bool = True) -> Iterator[Request]:
+        """What it may have been as requests; `iam`: IAM of the caller's account allows it."""
         context = dict(self.context)
-        return (Request(one, action, context, needs_iam=True) for one in self.callers for action in self.actions)
+        return (Request(one, action, context, needs_iam=iam) for one in self.callers for action in self.actions)
 
 
 class Reader:
@@ -102,15 +102,19 @@ class Reader:
         callers = self._callers(call.caller, nameless=nameless)
         return Use(callers, actions, tuple(sorted(pairs.items())), frozenset(told))
 
-    def may(self, use: Use, policy: KeyPolicy) -> bool:
-        """Whether a policy may allow the use: to some possible caller, for some value of what is not told."""
-        upper = self._bound(policy, use, most=True)
-        return any(self._decide(upper, request).possible for request in use.requests())
+    def may(self, use: Use, policy: KeyPolicy, *, iam: bool = True) -> bool:
+        """Whether a policy may allow the use: to some possible caller, for some value of what is not told.
 
-    def must(self, use: Use, policy: KeyPolicy) -> bool:
+        `iam` says whether IAM of the caller's account allows it: of a use that succeeded under a policy that leaves it
+        to IAM, it did.
+        """
+        upper = self._bound(policy, use, most=True)
+        return any(self._decide(upper, request).possible for request in use.requests(iam=iam))
+
+    def must(self, use: Use, policy: KeyPolicy, *, iam: bool = True) -> bool:
         """Whether a policy must allow the use: to all possible callers, for all values of what is not told."""
         lower = self._bound(policy, use, most=False)
-        return all(self._decide(lower, request).allowed for request in use.requests())
+        return all(self._decide(lower, request).allowed for request in use.requests(iam=iam))
 
     def _decide(self, policy: KeyPolicy, request: Request) -> Decision:
         return evaluate(policy, request, self._key.account, key_arn=self._key.arn)

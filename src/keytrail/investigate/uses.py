@@ -111,7 +111,7 @@ class _Judge:
         self._reader = Reader(policies, change.key, accounts)
         self._earlier = {
             (call.principal, call.name)
-            for call, _ in _calls(activity)
+            for call, _ in uses_of(activity)
             if call.time < change.event.time and call.succeeded
         }
         self._answers: dict[Use, bool | None] = {}
@@ -192,11 +192,11 @@ class _Found:
 
 
 def _calls_since(time: datetime, activity: KeyActivity) -> Iterator[tuple[Call, Pairs]]:
-    return ((call, more) for call, more in _calls(activity) if call.time >= time and call.succeeded)
+    return ((call, more) for call, more in uses_of(activity) if call.time >= time and call.succeeded)
 
 
-def _calls(activity: KeyActivity) -> Iterator[tuple[Call, Pairs]]:
-    """The uses of the key by time, and what was asked of it as far as conditions look at that besides the call."""
+def uses_of(activity: KeyActivity) -> Iterator[tuple[Call, Pairs]]:
+    """The uses of the key by time, tried or made, each with what conditions look at besides the call itself."""
     grants = [
         (_as_call(event), _asked(event))
         for event in activity.events

@@ -129,8 +129,13 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """The same for the same calls on the same version, whenever it is made."""
-        told = {"kind": self.kind, "digest": self.basis.digest, "calls": [call.to_dict() for call in self.calls]}
+        """The same for the same calls on the same version for the same alert, whenever it is made."""
+        told = {
+            "alert": self.alert_id,
+            "kind": self.kind,
+            "digest": self.basis.digest,
+            "calls": [call.to_dict() for call in self.calls],
+        }
         canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
 
@@ -138,6 +143,14 @@ class Plan:
     def sound(self) -> bool:
         """Whether nothing that is claimed is refuted."""
         return all(claim.answer != "refuted" for claim in self.claims)
+
+    @property
+    def unproved(self) -> tuple[Claim, ...]:
+        """The claims that are open, and without which nobody knows whether the plan does what it is for.
+
+        Whether those who use the key keep their access is about others: where no record tells, that is a warning.
+        """
+        return tuple(one for one in self.claims if one.answer == "open" and one.code != "services_keep")
 
     def to_dict(self) -> Json:
         """As plain JSON values; `plan_of` reads it back."""
