@@ -66,6 +66,15 @@ class HealthExit(_Status):
     UNKNOWN = 4, "it cannot be told: there is no state, or it cannot be reached"
 
 
+class RespondExit(_Status):
+    """The exit status of `keytrail respond` where it says more than ExitCode, with its meanings."""
+
+    DONE = 0, "plans were shown; with --apply: all were applied, and AWS shows the result"
+    NOT_DONE = 1, "--apply: a call failed, AWS does not show the result, or somebody came between; see what is said"
+    REFUSED = 2, "a wrong command line, no plan that may be applied, or a policy that has changed; nothing was changed"
+    UNREACHED = 4, "the state, a source or AWS cannot be reached, or AWS denies what is read first; nothing was changed"
+
+
 def code_of(error: KeytrailError) -> ExitCode:
     """Return the code of a run that `error` ended.
 
@@ -95,7 +104,8 @@ def table() -> str:
     return _lines(
         ExitCode,
         "Exit codes:",
-        "  keytrail policy answers with 0, 1 and 3 of its own, keytrail health with 0, 1 and 4: see their --help",
+        "  keytrail policy answers with 0, 1 and 3 of its own, keytrail health with 0, 1 and 4,",
+        "  keytrail respond with 0, 1, 2 and 4: see their --help",
     )
 
 
@@ -107,6 +117,11 @@ def policy_table() -> str:
 def health_table() -> str:
     """Return the codes of `keytrail health` in the same way."""
     return _lines(HealthExit, "Exit codes; all others are those of keytrail --help:")
+
+
+def respond_table() -> str:
+    """Return the codes of `keytrail respond` in the same way."""
+    return _lines(RespondExit, "Exit codes; all others are those of keytrail --help:")
 
 
 def _lines(codes: Iterable[_Status], title: str, *more: str) -> str:

@@ -424,7 +424,8 @@ plan_steps = Table(
     _id(),
     Column("plan_id", ForeignKey("plans.id"), nullable=False, index=True),
     Column("step", Integer, nullable=False),  # of the plan's calls, from 0; -1 for the plan as a whole
-    Column("state", String(16), nullable=False),  # checked, begun, done, there already, failed, agreed, disputed
+    # checked, begun, done, there already, failed, agreed, not seen, disputed
+    Column("state", String(16), nullable=False),
     Column("at", Instant, nullable=False),
     Column("who", SafeText, nullable=False),  # the person
     Column("caller", SafeText, nullable=False),  # the ARN that AWS knew the caller by

@@ -1,0 +1,210 @@
+"""AWS as applying a plan needs it: who calls, what is there now, and the call itself. boto3 is loaded on first use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from keytrail.aws import AwsSettings, client, explained
+from keytrail.aws.answers import check_whole, not_whole
+from keytrail.aws.failures import error_code
+from keytrail.errors import SourceError
+from keytrail.respond.model import Call
+from keytrail.respond.operations import Seen, operation_of, parameter
+from keytrail.respond.refusals import refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+
+SettingsFor = Callable[[str, str], AwsSettings]
+"""How AWS is reached in an account, of a partition."""
+
+_MOST_PAGES = 10_000
+_HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+_GONE = ("NoSuchEntity", "NoSuchEntityException")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who AWS knows a caller by."""
+
+    arn: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as ListGrants shows it; "", () and None for what it does not say."""
+
+    grant_id: str
+    grantee: str
+    operations: tuple[str, ...]
+    created: datetime | None = None
+
+
+class AwsCalls:
+    """Calls with real clients, of whichever account a call belongs to."""
+
+    def __init__(self, settings_for: SettingsFor) -> None:
+        self._settings_for = settings_for
+
+    def caller(self, call: Call) -> Identity:
+        """Who makes a call. Raises SourceError where AWS does not say."""
+        return identity(self._settings(call), _region(call))
+
+    def look(self, call: Call) -> Seen:
+        """What is there now of what a call changes. Raises SourceError where it cannot be read."""
+        known = operation_of(call)
+        settings = self._settings(call)
+        match known.reads:
+            case "key policy":
+                return Seen(key_policy(client("kms", settings, _region(call)), parameter(call, "KeyId")))
+            case "key state":
+                return Seen(key_state(client("kms", settings, _region(call)), parameter(call, "KeyId")))
+            case "grant":
+                wanted = parameter(call, "GrantId")
+                listed = grants(client("kms", settings, _region(call)), parameter(call, "KeyId"), wanted)
+                return Seen(next((one.grant_id for one in listed if one.grant_id == wanted), None))
+            case "role policy" | "user policy":
+                return Seen(_inline_policy(client("iam", settings, _region(call)), call, known.actions[0]))
+            case "access key":
+                return Seen(_access_key(client("iam", settings, _region(call)), call))
+
+    def do(self, call: Call) -> None:
+        """Make a call. Raises KeytrailError: what AWS answered, and what to do about it."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        operation_of(call)  # nothing but what a plan may say is sent
+        made = client(call.service, self._settings(call), _region(call))
+        try:
+            getattr(made, _method(call.operation))(**call.parameters)
+        except ResponseParserError as error:
+            raise not_whole(call.action, call.resource) from error
+        except (BotoCoreError, ClientError) as error:
+            raise refused(error, call) from error
+
+    def _settings(self, call: Call) -> AwsSettings:
+        return self._settings_for(call.account, _partition(call))
+
+
+def _partition(call: Call) -> str:
+    return call.resource.split(":", 2)[1]
+
+
+def _region(call: Call) -> str:
+    """The Region to ask in: of a service without Regions the one that its partition answers for it in."""
+    return call.region or _HOMES.get(_partition(call), _HOMES["aws"])
+
+
+def identity(settings: AwsSettings, region: str) -> Identity:
+    """Who the credentials are. Raises SourceError."""
+    with explained(action="sts:GetCallerIdentity", resource="the caller"):
+        answer = client("sts", settings, region).get_caller_identity()
+    check_whole(answer, "Arn", action="sts:GetCallerIdentity", resource="the caller")
+    check_whole(answer, "Account", action="sts:GetCallerIdentity", resource="the caller")
+    return Identity(answer["Arn"], answer["Account"])
+
+
+def key_policy(kms: KMSClient, key_arn: str) -> str:
+    """The text of the policy of a key. Raises SourceError."""
+    with explained(action="kms:GetKeyPolicy", resource=key_arn):
+        answer = kms.get_key_policy(KeyId=key_arn, PolicyName="default")
+    check_whole(answer, "Policy", action="kms:GetKeyPolicy", resource=key_arn)
+    return answer["Policy"]
+
+
+def key_state(kms: KMSClient, key_arn: str) -> str:
+    """The state of a key, in AWS's words. Raises SourceError."""
+    with explained(action="kms:DescribeKey", resource=key_arn):
+        answer = kms.describe_key(KeyId=key_arn)
+    check_whole(answer, "KeyMetadata", action="kms:DescribeKey", resource=key_arn)
+    check_whole(answer["KeyMetadata"], "KeyState", action="kms:DescribeKey", resource=key_arn)
+    return str(answer["KeyMetadata"]["KeyState"])
+
+
+def grants(kms: KMSClient, key_arn: str, grant_id: str = "") -> Iterator[Grant]:
+    """The grants on a key, page by page; with `grant_id` only that one, if it is there. Raises SourceError."""
+    marker = ""
+    for _ in range(_MOST_PAGES):
+        asked: dict[str, Any] = {"KeyId": key_arn}
+        if grant_id:
+            asked["GrantId"] = grant_id
+        if marker:
+            asked["Marker"] = marker
+        try:
+            with explained(action="kms:ListGrants", resource=key_arn):
+                answer = kms.list_grants(**asked)
+        except SourceError as error:
+            # A grant that is asked for by its id and is gone is an error, unlike one that is not in a list.
+            if grant_id and error_code(error.__cause__ or error) == "NotFoundException":
+                return
+            raise
+        check_whole(answer, "Grants", action="kms:ListGrants", resource=key_arn)
+        for one in answer["Grants"]:
+            yield Grant(
+                grant_id=one.get("GrantId", ""),
+                grantee=one.get("GranteePrincipal", ""),
+                operations=tuple(str(each) for each in one.get("Operations", ())),
+                created=one.get("CreationDate"),
+            )
+        following = answer.get("NextMarker", "") if answer.get("Truncated") else ""
+        if not following:
+            return
+        if following == marker:
+            break
+        marker = following
+    raise SourceError(
+        f"the list of grants on {key_arn} does not end", advice="try again; if it stays so, ask AWS about the key"
+    )
+
+
+def _inline_policy(iam: Any, call: Call, action: str) -> str | None:
+    """The text of an inline policy, None where there is none of the name."""
+    asked = {name: value for name, value in call.parameters.items() if name != "PolicyDocument"}
+    try:
+        with explained(action=action, resource=call.resource):
+            answer = getattr(iam, _method(action.partition(":")[2]))(**asked)
+    except SourceError as error:
+        # A role that is gone has no policy either; the call to put one there says so.
+        if error_code(error.__cause__ or error) in _GONE:
+            return None
+        raise
+    check_whole(answer, "PolicyDocument", action=action, resource=call.resource)
+    document = answer["PolicyDocument"]
+    # botocore reads the document for us; what it cannot read it leaves as text.
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+def _access_key(iam: Any, call: Call) -> str | None:
+    """The status of an access key, None where the user has no such key, or is gone."""
+    wanted = parameter(call, "AccessKeyId")
+    marker: dict[str, str] = {}
+    for _ in range(_MOST_PAGES):
+        try:
+            with explained(action="iam:ListAccessKeys", resource=call.resource):
+                answer = iam.list_access_keys(UserName=parameter(call, "UserName"), **marker)
+        except SourceError as error:
+            if error_code(error.__cause__ or error) in _GONE:
+                return None
+            raise
+        check_whole(answer, "AccessKeyMetadata", action="iam:ListAccessKeys", resource=call.resource)
+        for one in answer["AccessKeyMetadata"]:
+            if one["AccessKeyId"] == wanted:
+                return str(one["Status"])
+        if not answer.get("IsTruncated"):
+            break
+        marker = {"Marker": answer["Marker"]}
+    return None
+
+
+def _method(operation: str) -> str:
+    """boto3's name of an operation.
+
+    >>> _method("PutKeyPolicy"), _method("GetRolePolicy")
+    ('put_key_policy', 'get_role_policy')
+    """
+    return "".join(f"_{one.lower()}" if one.isupper() else one for one in operation).lstrip("_")
