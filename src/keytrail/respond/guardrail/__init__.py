@@ -1,0 +1,1 @@
+"""Guardrails: policies that leave the power over key policies to a few roles, and what they would have denied."""

@@ -1,0 +1,1 @@
+"""The forms that a guardrail is written in, a module each; `registry.FORMS` lists them."""
