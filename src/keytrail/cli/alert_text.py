@@ -105,9 +105,11 @@ def _standing(shown: Shown, now: datetime) -> Iterator[str]:
         ("status", ", ".join(part for part in (status, facts["reason"], by) if part)),
         ("assigned to", facts["assignees"]),
         ("tags", facts["tags"]),
+        ("cases", "; ".join(f"{case.id} ({case.status}): {case.title}" for case in shown.cases)),
         ("snoozed", snoozed),
         ("made", _clock(datetime.fromisoformat(facts["made_at"])) if facts["made_at"] else ""),
         ("investigation", f"revision {shown.revision}, {_clock(shown.revised_at)}" if shown.revised_at else ""),
+        ("to do", f"`keytrail respond {shown.id[:12]}` says how to put it right" if shown.revised_at else ""),
     )
     for name, value in pairs:
         if value:

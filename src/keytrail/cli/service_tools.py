@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,12 +13,15 @@ from keytrail.cli.colour import wanted
 from keytrail.cli.facts import Facts
 from keytrail.cli.output import Format, write_csv, write_json, write_ndjson, write_table
 from keytrail.cli.table import Column
+from keytrail.errors import UsageError
 from keytrail.text import for_json
 
 if TYPE_CHECKING:
-    from keytrail.errors import UsageError
     from keytrail.service.exceptions import Author
     from keytrail.service.installation import Installation
+
+# Ids from stdin, in characters: a hundred thousand of them.
+_STDIN_CHARACTERS = 10_000_000
 
 
 @contextmanager
@@ -35,6 +39,20 @@ def author(user: str | None) -> Author:
     from keytrail.service.state import who_works
 
     return Author(who_works(user), datetime.now(UTC))
+
+
+def ids_given(given: Sequence[str]) -> list[str]:
+    """The ids of the command line, `-` standing for those on stdin, between blanks."""
+    found: list[str] = []
+    for one in given:
+        if one == "-":
+            text = sys.stdin.read(_STDIN_CHARACTERS + 1)
+            if len(text) > _STDIN_CHARACTERS:
+                raise UsageError("stdin names too many alerts", advice="do it in parts of a hundred thousand")
+            found += text.split()
+        else:
+            found.append(one.strip())
+    return found
 
 
 def write_rows(

@@ -11,6 +11,7 @@ from keytrail.investigate.reading import text
 from keytrail.phrases import start
 from keytrail.report import words
 from keytrail.report.blocks import Block, Code, Facts, Folded, Paragraph, Raw, Section, Tone
+from keytrail.report.drift import drift_sections
 
 _RAW_CHARACTERS = 100_000
 
@@ -70,7 +71,7 @@ class AlertRow(Glance):
 
 
 def alert_sections(item: ReportItem, row: AlertRow) -> tuple[Section, ...]:
-    """The facts of the alert and the event as it was stored."""
+    """What keytrail itself found, where it did; the facts of the alert and the event as it was stored."""
     error = text(item.alert, "aws.cloudtrail.error_code")
     facts = Facts.of(
         ("What", (Code(row.action), f"{row.outcome}{', ' + error if error else ''}")),
@@ -82,7 +83,7 @@ def alert_sections(item: ReportItem, row: AlertRow) -> tuple[Section, ...]:
         ("ATT&CK", row.attack),
         ("Event", Code(row.event_id)),
     )
-    return Section("Facts", (facts,)), raw_section(item, row)
+    return *drift_sections(item.alert), Section("Facts", (facts,)), raw_section(item, row)
 
 
 def raw_section(item: ReportItem, row: AlertRow) -> Section:

@@ -165,6 +165,14 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What a report says before its alerts: sections under a heading of their own."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """How many rows of each list a report shows."""
 

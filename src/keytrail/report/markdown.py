@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from keytrail.investigate.reading import Json, investigation_of
 from keytrail.phrases import count
@@ -19,6 +19,7 @@ from keytrail.report.blocks import (
     Folded,
     Inline,
     Items,
+    Opening,
     Paragraph,
     Section,
     Strong,
@@ -43,11 +44,18 @@ _NEEDLESS = re.compile(
 
 
 def markdown_report(
-    items: Sequence[ReportItem], *, title: str, generated: str | None, notes: Sequence[str] = ()
+    items: Sequence[ReportItem],
+    *,
+    title: str,
+    generated: str | None,
+    notes: Sequence[str] = (),
+    opening: Opening | None = None,
 ) -> str:
     """The alerts and their investigations, the gravest first; see `html_report` for what the arguments are."""
     ranked = sorted(((AlertRow.of(item.alert), item) for item in items), key=lambda pair: pair[0].rank)
     parts = [f"# {literal(title)}", *([literal(generated)] if generated else []), *(literal(note) for note in notes)]
+    if opening is not None:
+        parts += [f"## {literal(opening.title)}", *_sections(opening.sections)]
     if len(ranked) != 1 or not ranked[0][0].investigated:
         parts.append(_overview([row for row, _ in ranked]))
     # One event that several rules reported is told once.
@@ -101,14 +109,16 @@ def _case(row: AlertRow, item: ReportItem, found: Json) -> Iterator[str]:
         story.timeline(found, BOUNDS),
         story.unknown(found),
     )
+    yield from _sections(one for one in listed if one is not None)
+    yield f"Event {_inline(Code(row.event_id))}, alert {_inline(Code(row.alert_id))}"
+
+
+def _sections(listed: Iterable[Section]) -> Iterator[str]:
     for one in listed:
-        if one is None:
-            continue
         shown = [text for block in one.blocks for text in _block(block)]
         if shown:
             yield f"### {literal(one.title)}"
             yield from shown
-    yield f"Event {_inline(Code(row.event_id))}, alert {_inline(Code(row.alert_id))}"
 
 
 # Blocks -------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from keytrail.investigate.reading import investigation_of
 from keytrail.phrases import count
 from keytrail.report import words
 from keytrail.report.alerts import AlertRow, ReportItem, alert_sections, raw_section
-from keytrail.report.blocks import Bounds, Facts, Section
+from keytrail.report.blocks import Bounds, Facts, Opening, Section
 from keytrail.report.case import case_facts, case_sections
 from keytrail.report.picture import picture
 from keytrail.text import for_terminal, shorten
@@ -55,12 +55,13 @@ def html_report(
     title: str,
     generated: str | None,
     notes: Sequence[str] = (),
+    opening: Opening | None = None,
     bounds: PageBounds = PageBounds(),
 ) -> str:
     """One self-contained page about alerts and their investigations, the gravest first.
 
-    `generated` says when and by what it was made, `notes` what the reader must know of the run. Texts may be anything:
-    the page escapes them.
+    `generated` says when and by what it was made, `notes` what the reader must know of the run, `opening` stands before
+    the alerts. Texts may be anything: the page escapes them.
     """
     entries = _entries(items, bounds)
     styles = _styles()
@@ -71,6 +72,7 @@ def html_report(
             title=title,
             generated=generated,
             notes=notes,
+            opening=opening,
             entries=entries[: bounds.rows],
             detailed=[entry for entry in entries if entry.anchor],
             left_out=len(entries) - min(len(entries), bounds.rows),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keytrail.investigate.reading import Json, investigation_of
 from keytrail.phrases import count
@@ -33,6 +33,11 @@ def plain_report(item: ReportItem) -> Iterator[tuple[str, list[str]]]:
         first = [*_wrapped(row.summary), "", *_facts(case_facts(item, row, found))]
         sections = _case(item, row, found)
     yield for_terminal(heading), first
+    yield from plain_sections(sections)
+
+
+def plain_sections(sections: Iterable[Section]) -> Iterator[tuple[str, list[str]]]:
+    """Sections, each with its heading and its lines, safe to show; those without any are left out."""
     for one in sections:
         if lines := [line for block in one.blocks for line in _block(block)]:
             yield for_terminal(one.title), lines

@@ -10,6 +10,7 @@ from keytrail.errors import UsageError
 from keytrail.fields import INVESTIGATION as FIELD
 from keytrail.service.investigations import attach
 from keytrail.store.state.alerts import Json, StoredAlert, alert
+from keytrail.store.state.case_files import CaseFile, cases_with
 from keytrail.store.state.cases import Revision, case_of, latest_revision
 from keytrail.store.state.database import Database
 from keytrail.store.state.triage import (
@@ -87,7 +88,10 @@ def number_of_alerts(database: Database, wanted: AlertFilter) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One alert with all that is known of it. `raw` is the record of its event, None where it was not investigated."""
+    """One alert with all that is known of it. `raw` is the record of its event, None where it was not investigated.
+
+    `cases` are the case files that it is in.
+    """
 
     id: str
     document: Json
@@ -96,6 +100,7 @@ class Shown:
     revised_at: datetime | None
     notes: tuple[Note, ...]
     history: tuple[AuditLine, ...]
+    cases: tuple[CaseFile, ...]
 
     @property
     def investigated(self) -> bool:
@@ -115,6 +120,7 @@ def show_alert(database: Database, id: str) -> Shown:
             revised_at=None if revision is None else revision.made_at,
             notes=notes_of(connection, found.id),
             history=history(connection, "alert", found.id),
+            cases=cases_with(connection, found.id),
         )
 
 
@@ -128,7 +134,7 @@ class Changed:
 
 def change(database: Database, ids: Sequence[str], what: Change, *, who: str, now: datetime) -> Changed:
     """Do the same to all alerts that `ids` name. Raises UsageError, before anything is changed, if one names none."""
-    wanted = _resolved(database, ids)
+    wanted = resolve(database, ids)
     changed: list[str] = []
     for at in range(0, len(wanted), _AT_ONCE):
         with database.write() as connection:
@@ -136,7 +142,8 @@ def change(database: Database, ids: Sequence[str], what: Change, *, who: str, no
     return Changed(len(wanted), tuple(changed))
 
 
-def _resolved(database: Database, ids: Sequence[str]) -> list[str]:
+def resolve(database: Database, ids: Sequence[str]) -> list[str]:
+    """The ids of the alerts that `ids` name, each once. Raises UsageError with all that name none."""
     found: dict[str, None] = {}
     wrong: list[UsageError] = []
     with database.read() as connection:

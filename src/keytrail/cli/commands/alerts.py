@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from keytrail.cli.alert_text import (
 from keytrail.cli.colour import wanted
 from keytrail.cli.options import Severity
 from keytrail.cli.output import Format, PageFormat, choose_format, open_output
-from keytrail.cli.service_tools import opened, so_already, write_rows
+from keytrail.cli.service_tools import ids_given, opened, so_already, write_rows
 from keytrail.errors import UsageError
 from keytrail.phrases import count
 from keytrail.text import for_json
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from keytrail.store.state.triage import Change
 
 _LIMIT = 100
-# Ids from stdin, in characters: a hundred thousand of them.
-_STDIN_CHARACTERS = 10_000_000
 
 
 class Status(StrEnum):
@@ -410,27 +407,13 @@ def _change(
     from keytrail.service.triage import change
 
     who = who_works(user)
-    named = _ids(ids)
+    named = ids_given(ids)
     if not named:
         messages.note("stdin named no alert: nothing to do")
         return
     with opening as here:
         done = change(here.database, named, what, who=who, now=datetime.now(UTC))
     messages.note(f"{words}: {count(len(done.changed), 'alert')}{so_already(done.named - len(done.changed))}")
-
-
-def _ids(given: Sequence[str]) -> list[str]:
-    """The ids of the command line, `-` standing for those on stdin, between blanks."""
-    found: list[str] = []
-    for one in given:
-        if one == "-":
-            text = sys.stdin.read(_STDIN_CHARACTERS + 1)
-            if len(text) > _STDIN_CHARACTERS:
-                raise UsageError("stdin names too many alerts", advice="do it in parts of a hundred thousand")
-            found += text.split()
-        else:
-            found.append(one.strip())
-    return found
 
 
 def _names(add: Sequence[str] | None, remove: Sequence[str] | None, option: str) -> tuple[str, ...]:

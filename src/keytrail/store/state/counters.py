@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keytrail.store.state.tables import counters
 
-COUNTERS = ("alerts", "sequence", "swaps")
+COUNTERS = ("alerts", "case_files", "sequence", "swaps")
 """All that there are. Each has its row from the beginning: a row that is not there cannot be waited for."""
 
 
