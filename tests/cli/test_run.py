@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from keytrail import __version__
 from keytrail.cli import ExitCode, app
-from keytrail.cli.exits import HealthExit, PolicyExit, code_of, finished
+from keytrail.cli.exits import HealthExit, PolicyExit, RespondExit, code_of, finished
 from keytrail.errors import ObjectError, OutputError, RuleError, SourceError, UsageError
 
 # The fixture of conftest.py: runs commands, makes records and archives.
@@ -53,7 +53,7 @@ def test_the_help_has_the_exit_codes(keytrail: Keytrail) -> None:
     text = keytrail("--help").stdout
     for code in ExitCode:
         assert f"{code.value:>3}  {code.meaning}\n" in text
-    for command, answers in (("policy", PolicyExit), ("health", HealthExit)):
+    for command, answers in (("policy", PolicyExit), ("health", HealthExit), ("respond", RespondExit)):
         text = keytrail(command, "--help").stdout
         for answer in answers:
             assert f"{answer.value:>3}  {answer.meaning}\n" in text
@@ -175,7 +175,7 @@ def test_the_documented_exit_codes_are_the_codes() -> None:
     ]
     assert [table for table in tables if table] == [
         [(str(code.value), code.meaning.replace("|", "\\|")) for code in codes]
-        for codes in (ExitCode, PolicyExit, HealthExit)
+        for codes in (ExitCode, PolicyExit, HealthExit, RespondExit)
     ]
 
 

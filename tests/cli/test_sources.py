@@ -26,6 +26,8 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+    # Worker processes have the environment of when the first of them was made, which an earlier test may have had.
+    monkeypatch.setenv("KEYTRAIL_SCAN__JOBS", "1")
 
 
 def test_a_bucket_by_its_address(keytrail: Keytrail, endpoint: str) -> None:

@@ -14,16 +14,21 @@ from keytrail.cli import colour, exits, messages
 from keytrail.cli.commands import (
     accounts,
     alerts,
+    case,
     config,
     events,
     exception_files,
     exceptions,
+    guardrail,
     health,
     investigate,
     lake,
     notify,
+    policies,
     policy,
+    policy_history,
     query,
+    respond,
     rule_runs,
     rules,
     rules_admin,
@@ -85,6 +90,10 @@ app.command("ecs", short_help="Print every event as an ECS document.")(query.ecs
 app.command("watch", short_help="Keep up with a trail: detect, investigate, tell.")(watch.watch)
 app.command("events", short_help="Print the events in the lake that match a KQL query.")(events.events)
 app.command("health", short_help="Say whether the service is well.", epilog=exits.health_table())(health.health)
+app.command("respond", short_help="Show what can be done about an alert, and do it.", epilog=exits.respond_table())(
+    respond.respond
+)
+app.command("guardrail", short_help="Write policies that leave key policies to a few roles.")(guardrail.guardrail)
 app.command("simulate", short_help="Write an example archive with an attack in it.")(simulate.simulate)
 
 alerts_app = typer.Typer(
@@ -101,6 +110,20 @@ alerts_app.command("note", short_help="Write a note about alerts.")(alerts.note)
 alerts_app.command("snooze", short_help="Let alerts rest for a time.")(alerts.snooze)
 alerts_app.command("history", short_help="Show what was done to an alert.")(alerts.history)
 app.add_typer(alerts_app, name="alerts")
+
+case_app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Keep alerts, notes and remedies that belong together as a case."
+)
+case_app.command("open", short_help="Open a case about alerts.")(case.open_)
+case_app.command("list", short_help="List cases.")(case.list_cases)
+case_app.command("show", short_help="Show a case in full.")(case.show)
+case_app.command("add", short_help="Put alerts into a case.")(case.add)
+case_app.command("remove", short_help="Take alerts out of a case.")(case.remove)
+case_app.command("note", short_help="Write a note about a case.")(case.note)
+case_app.command("close", short_help="Close a case, with its outcome.")(case.close)
+case_app.command("reopen", short_help="Open a case again.")(case.reopen)
+case_app.command("export", short_help="Write a case with all that belongs to it.")(case.export)
+app.add_typer(case_app, name="case")
 
 notify_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Try out the sinks that tell people.")
 notify_app.command("test", short_help="Send a test message to sinks.")(notify.send_test)
@@ -160,6 +183,22 @@ policy_app.command("explain", short_help="Show who can do what by a policy.")(po
 policy_app.command("lint", short_help="Check a policy for what is odd about it.")(policy.lint)
 policy_app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
 app.add_typer(policy_app, name="policy")
+
+policies_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Keep the policies of all keys: read, list, show, compare, export.",
+)
+policies_app.command("snapshot", short_help="Read every key of accounts, and keep what is new.")(policies.snapshot)
+policies_app.command("list", short_help="List the keys as they were found last.")(policies.list_policies)
+policies_app.command("show", short_help="Show one key, its versions and its policy.")(policies.show)
+policies_app.command("diff", short_help="Prove what changed between two versions.", epilog=exits.policy_table())(
+    policies.diff
+)
+policies_app.command("history", short_help="Show every policy a key is known to have had.")(policy_history.history)
+policies_app.command("export", short_help="Write the policies as files, fit for git.")(policies.export)
+policies_app.command("mark-good", short_help="Say that a version is known to be good.")(policies.mark_good)
+app.add_typer(policies_app, name="policies")
 
 accounts_app = typer.Typer(
     rich_markup_mode=None,

@@ -140,7 +140,7 @@ RoleArn = Annotated[
 ]
 EndpointUrl = Annotated[
     str | None,
-    typer.Option("--endpoint-url", metavar="URL", help="Another server that speaks S3.", show_default=False),
+    typer.Option("--endpoint-url", metavar="URL", help="Another server that speaks as AWS does.", show_default=False),
 ]
 Organisation = Annotated[
     str | None,
