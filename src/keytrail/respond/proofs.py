@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from keytrail.investigate.accounts import ORGANISATION, account_of, called
@@ -125,7 +126,7 @@ def owner_manages(situation: Situation, result: KeyPolicy) -> Claim:
     others = [one for one in direct if one not in suspects]
     root = any(group.sort == "root" and not one.needs_iam for one in holding for group in one.classes)
     delegated = any(one.needs_iam and one.witness is not None for one in holding)
-    shown = _witnesses(holding)
+    shown = _examples(subject, result, holding, PUT)
     if not shown:
         return Claim("owner_manages", "It could not be shown that somebody can set the key's policy.", "open")
     ways = [f"{some([situation.name(one) for one in others])} by the key policy itself"] if others else []
@@ -307,6 +308,13 @@ def _example(use: RecentUse) -> Json:
 
 def _witnesses(changes: Sequence[Change]) -> tuple[Json, ...]:
     found = [one.witness.to_witness() for one in changes if one.witness is not None]
+    return tuple(found[:MOST_EXAMPLES])
+
+
+def _examples(subject: Subject, result: KeyPolicy, changes: Sequence[Change], action: str) -> tuple[Json, ...]:
+    """Requests for one action that the result allows; a witness shows another one that is allowed alike."""
+    asked = (replace(one.witness, action=action) for one in changes if one.witness is not None)
+    found = [one.to_witness() for one in asked if evaluate(result, one, subject.owner, key_arn=subject.key.arn).allowed]
     return tuple(found[:MOST_EXAMPLES])
 
 

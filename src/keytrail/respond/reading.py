@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from keytrail.errors import PolicyError
+from keytrail.fields import DRIFT
 from keytrail.investigate import KeyName
 from keytrail.investigate.accounts import account_of
 from keytrail.investigate.names import at, short
-from keytrail.investigate.reading import Json, inner, moment, number, objects, text, texts
+from keytrail.investigate.reading import Json, inner, investigation_of, moment, number, objects, text, texts
 from keytrail.policy import KeyPolicy
 from keytrail.policy.digest import digest_of
 from keytrail.respond.facts import MOST_POLICY_BYTES, Current, GrantSeen, KeyState, LiveGrant, Suspect, Version
+
+
+def told_of(alert: Json) -> Json:
+    """What an alert tells of a change of a key's policy: its investigation, or how a policy drifted; else nothing."""
+    return investigation_of(alert) or inner(alert, DRIFT)
 
 
 def time_of(alert: Json, found: Json) -> datetime | None:
@@ -74,15 +80,18 @@ def current_by_records(found: Json, before: Version, after: Version) -> Current 
     for one in (after, before):
         if one.text is not None and one.policy is not None and digest == one.digest:
             name, event = text(last, "source.event_name"), text(last, "source.event_id")
-            return Current(one.text, one.policy, one.digest, None, f"records: {name}, event {event}")
+            origin = f"records: {name}, event {event}" if event else f"a look at it, {text(last, 'source.time')}"
+            return Current(one.text, one.policy, one.digest, None, origin)
     return None
 
 
-def put_back(found: Json, current: Current | None, key: KeyName) -> str:
-    """Who gave the key the policy that it has now, as the last event of the history tells it."""
+def put_back(found: Json, current: Current | None, key: KeyName, change: datetime) -> str:
+    """Who gave the key, after a change, the policy that it has now, as the last event of the history tells it."""
     for one in reversed(objects(found, "history")):
         time, author = moment(one, "source.time"), text(one, "source.author")
-        if current is not None and text(one, "digest") == current.digest and time is not None and author:
+        if time is None or time <= change:
+            return ""
+        if current is not None and text(one, "digest") == current.digest and author:
             return f"{short(author, key.account)} at {at(time)} (event {text(one, 'source.event_id')})"
     return ""
 

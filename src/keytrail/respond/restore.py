@@ -55,7 +55,7 @@ def already_good(subject: Subject, good: Good, current: Current) -> str:
         else ("The key's policy allows exactly what the good version allows, proved")
     )
     told = "" if current.read_at is not None else f"By what {current.origin} tells, {same[:1].lower()}{same[1:]}"
-    by = f": {subject.put_back} put it there" if subject.put_back else ""
+    by = f": {subject.put_back} put it there" if subject.put_back else "; no record tells who put it there"
     return f"{told or same}{by}. There is nothing to put back in the policy."
 
 

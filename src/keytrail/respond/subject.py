@@ -13,7 +13,7 @@ from keytrail.investigate import KeyName
 from keytrail.investigate.compare import gained_principals
 from keytrail.investigate.model import ComparedChange, PolicyVersion
 from keytrail.investigate.names import at
-from keytrail.investigate.reading import Json, inner, investigation_of, objects, text
+from keytrail.investigate.reading import Json, inner, objects, text
 from keytrail.policy import Comparison, KeyPolicy, compare
 from keytrail.respond.facts import (
     Current,
@@ -34,6 +34,7 @@ from keytrail.respond.reading import (
     state_of,
     suspects_of,
     time_of,
+    told_of,
     version_of,
 )
 from keytrail.settings import Accounts
@@ -146,7 +147,7 @@ def subject_of(
     `marks` are the versions of the key's policy that were marked good. Raises UsageError for an alert without an
     investigation of a key policy.
     """
-    found = investigation_of(alert)
+    found = told_of(alert)
     key, time = KeyName.parse(text(found, "key.arn")), time_of(alert, found)
     if key is None or time is None:
         raise UsageError(
@@ -174,7 +175,7 @@ def subject_of(
         grants_left_out=left_out(found),
         grants_are_live=live_grants is not None,
         key_state=key_state or state_of(text(found, "key.state_now.value")),
-        put_back=put_back(found, now, key),
+        put_back=put_back(found, now, key, time),
         data=tuple(dict.fromkeys(text(one, "resource") for one in objects(found, "data_at_stake.summary"))),
         changed_since=now is not None and now.policy not in (after.policy, before.policy),
         baseline="nothing" if text(found, "compared_with") == "nothing" else "before",

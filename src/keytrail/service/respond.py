@@ -19,6 +19,7 @@ from keytrail.investigate.reading import inner, investigation_of, text
 from keytrail.respond.live import Live, read_live
 from keytrail.respond.model import Kind, Plan, Proposal
 from keytrail.respond.propose import propose
+from keytrail.respond.reading import told_of
 from keytrail.respond.subject import Current, KeyState, LiveGrant, Mark, Subject, subject_of
 from keytrail.respond.uses import RecentUses, recent_uses
 from keytrail.service.accounts import trust
@@ -236,18 +237,18 @@ def _read(given: str) -> GivenAlert:
         value = value[0]
     if not isinstance(value, dict):
         raise UsageError(f"{place} holds no alert", advice="Give an alert or an investigation, a JSON object.")
-    alert: Json = value if investigation_of(value) or not inner(value, "key") else {INVESTIGATION: value}
+    alert: Json = value if told_of(value) or not inner(value, "key") else {INVESTIGATION: value}
     id = text(alert, "kibana.alert.uuid") or text(investigation_of(alert), "event_id") or text(alert, "event.id")
     return GivenAlert(id if 0 < len(id) <= _ID_LENGTH else hashlib.sha256(for_json(alert).encode()).hexdigest(), alert)
 
 
 def _key(alert: GivenAlert) -> KeyName:
-    key = KeyName.parse(text(investigation_of(alert.document), "key.arn"))
+    key = KeyName.parse(text(told_of(alert.document), "key.arn"))
     if key is None:
         raise UsageError(
             f"alert {alert.id!r} has no investigation of a key policy",
-            advice="Plans are made for alerts about successful PutKeyPolicy, CreateKey and ReplicateKey; "
-            "keytrail alerts show says whether one was investigated.",
+            advice="Plans are made for alerts about drift, and about successful PutKeyPolicy, CreateKey and "
+            "ReplicateKey; keytrail alerts show says whether one was investigated.",
         )
     return key
 

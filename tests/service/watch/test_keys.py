@@ -14,7 +14,10 @@ import pytest
 from keytrail.aws import AwsSettings, client
 from keytrail.cloudtrail import Json
 from keytrail.errors import SourceError, StoreError
+from keytrail.policy import KeyPolicy
 from keytrail.report import ReportItem, plain_report
+from keytrail.respond.propose import propose
+from keytrail.respond.subject import subject_of
 from keytrail.rules import item_from_dict, of_service
 from keytrail.service.exceptions import Author, add_item, default_list
 from keytrail.service.installation import Installation
@@ -25,6 +28,7 @@ from keytrail.service.watch.drift import RULE_ID
 from keytrail.service.watch.keys import Look, last_look
 from keytrail.service.watch.loop import watch
 from keytrail.service.watch.threads import Stop
+from keytrail.settings import Accounts
 from keytrail.store.state.lease import LeaseLost
 from keytrail.store.state.policies import latest_policies, put_snapshot, snapshots_of
 from keytrail.store.state.tables import leases
@@ -375,7 +379,18 @@ def test_an_exception_keeps_the_alert_of_a_key_away(watched: Bench) -> None:
     found(watched, OPEN, key=other)
     later_and_compared(watched, OPEN)
     [alert] = watched.alerts()
-    assert alert.document["keytrail.drift"]["key_arn"] == other  # type: ignore[index]
+    assert alert.document["keytrail.drift"]["key"]["arn"] == other  # type: ignore[index]
+
+
+def test_there_are_plans_against_a_drift(watched: Bench) -> None:
+    found(watched, OPEN)
+    later_and_compared(watched, OPEN)
+    [alert] = watched.alerts()
+    subject = subject_of(alert.document, accounts=Accounts())
+    assert (subject.key.arn, subject.current and subject.current.policy) == (made.KEY, KeyPolicy.parse(OPEN))
+    plans = {one.kind: one for one in propose(subject, caller=None, uses=None, now=watched.clock()).plans}
+    assert KeyPolicy.parse(str(plans["restore"].after)) == KeyPolicy.parse(CLOSED)
+    assert "quarantine" not in plans  # nobody knows who did it
 
 
 def test_a_state_that_cannot_be_written_loses_no_alert(watched: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

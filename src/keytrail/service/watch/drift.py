@@ -240,17 +240,18 @@ def details_of(drift: Drift) -> Json:
     """What an alert document says about the difference: a sentence, and both policies and the comparison as an
     investigation has them."""
     observed, reported = drift.differing.observed, drift.differing.reported
+    seen: Json = {
+        "status": "known",
+        "source": {"kind": "snapshot", "time": utc_text(observed.first_seen), "place": observed.policy.name},
+        "digest": observed.digest,
+        "reason": None,
+    }
     return {
         "summary": drift.sentence,
-        "key_arn": observed.key.arn,
+        "key": {"arn": observed.key.arn},
         "before": reported.to_dict(),
-        "after": {
-            "status": "known",
-            "source": {"kind": "snapshot", "time": utc_text(observed.first_seen), "place": observed.policy.name},
-            "digest": observed.digest,
-            "reason": None,
-            "document": observed.document,
-        },
+        "after": seen | {"document": observed.document},
+        "history": [seen],
         "comparison": drift.comparison.to_dict(),
         "notes": list(drift.differing.notes),
     }
