@@ -8,12 +8,15 @@ KeytrailError
 │   │   └── QueryTypeError      a value does not fit the field's type
 │   ├── RuleError           a rule file or one rule in it
 │   ├── PolicyError         a key policy, with every problem found in it
+│   ├── StalePlan           AWS has something else than a plan was made for (respond.apply)
 │   └── OutputError         the result cannot be written where it was asked for
 ├── InputError              one object, record or line cannot be read; the rest goes on   exit 3
 │   ├── ObjectError         a whole object: damaged gzip, too large, no known layout
 │   └── RecordError         one record or line of an object
 ├── SourceError             a source cannot be reached, or holds nothing to read     exit 4
-└── StoreError              what the state or the lake keeps cannot be read or written   exit 4
+├── StoreError              what the state or the lake keeps cannot be read or written   exit 4
+│   └── LeaseLost           another process has taken the service over (store.state.lease)
+└── DeliveryError           a sink did not take all messages; they are sent again (notify)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Short names of what ARNs name: what people tell resources and identities by, in tables and reports."""
+"""Short names: what people tell resources, identities and versions of policies by, in tables and reports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 
 # IAM Identity Center puts the name of a permission set between these; a role's session follows it.
 _PERMISSION_SET = re.compile(r"^AWSReservedSSO_(.+)_[0-9a-f]{16}(?=/|$)")
+
+_DIGEST = 12  # hex digits
 
 
 def short_resource(resource: str) -> str:
@@ -59,3 +61,12 @@ def role_name(name: str) -> str:
     ('Admin', 'Admin')
     """
     return _PERMISSION_SET.sub(r"\1", name, count=1)
+
+
+def short_digest(digest: str) -> str:
+    """Return as much of the digest of a policy as tells a version from others.
+
+    >>> short_digest("3f2a09c177d01b2e5c6d")
+    '3f2a09c177d0'
+    """
+    return digest[:_DIGEST]

@@ -1,8 +1,9 @@
-"""Pieces of sentences: counts, enumerations, beginnings; and the words for verdicts."""
+"""Pieces of sentences: counts, enumerations, beginnings, times; and the words for verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 VERDICTS: Mapping[str, str] = {
     "malicious": "malicious",
@@ -33,9 +34,18 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
 
 
 def start(text: str) -> str:
-    """Text as the start of a sentence.
+    """Text as the start of a sentence; an ARN stays as it is.
 
-    >>> start("assumed the role Admin"), start("")
-    ('Assumed the role Admin', '')
+    >>> start("assumed the role Admin"), start("arn:aws:iam::111122223333:root"), start("")
+    ('Assumed the role Admin', 'arn:aws:iam::111122223333:root', '')
     """
-    return text[:1].upper() + text[1:]
+    return text if text.startswith("arn:") else text[:1].upper() + text[1:]
+
+
+def clock(moment: datetime) -> str:
+    """An aware time in UTC, to the second, for places that say that times are in UTC.
+
+    >>> clock(datetime(2026, 3, 1, 8, 0, 12, tzinfo=UTC))
+    '2026-03-01 08:00:12'
+    """
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

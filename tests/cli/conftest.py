@@ -13,11 +13,13 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from keytrail.cli import app
@@ -92,6 +94,14 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     surroundings = tmp_path_factory.mktemp("surroundings")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(surroundings / "no-config"))
     monkeypatch.chdir(surroundings)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_tree_of_commands() -> Iterator[None]:
+    """typer makes all commands anew for each run in a test; once is enough, for they hold nothing between runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
+        yield
 
 
 class Shown(NamedTuple):

@@ -192,6 +192,7 @@ def test_a_folder_gets_every_form_or_the_one_asked_for(keytrail: Keytrail, ids: 
     result = keytrail("case", "export", "1", "--output", "file/")
     assert result.exit_code == 2
     assert "cannot make the folder" in result.stderr
+    assert "name another one" in result.stderr
 
 
 def test_what_an_attacker_wrote_does_nothing(keytrail: Keytrail) -> None:

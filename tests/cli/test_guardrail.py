@@ -88,6 +88,27 @@ def test_json_has_all_of_it(keytrail: Keytrail, archive: Path) -> None:
     assert found["known_keys"] == 0
 
 
+def test_what_is_said_to_be_denied_is_what_the_forms_deny(keytrail: Keytrail) -> None:
+    def groups(*forms: str) -> list[str]:
+        named = [word for form in forms for word in ("--form", form)]
+        found = json.loads(keytrail(*NAMED, *named, "--format", "json").stdout)
+        return [one["group"] for one in found["denied"]]
+
+    assert groups("rcp") == ["policy", "replicas", "grants"]
+    assert groups("scp", "rcp") == ["policy", "replicas", "grants", "sharing", "takeover"]
+    assert groups("terraform")[-1] == "boundary"
+    assert groups("eventbridge", "config") == []
+    assert "What everybody else is denied" not in keytrail(*NAMED, "--form", "config").stdout
+
+
+def test_a_page_without_a_form_tells_which_there_are(keytrail: Keytrail) -> None:
+    page = keytrail(*NAMED)
+    assert (page.exit_code, '"Statement"' in page.stdout, "(scp.json)" in page.stdout) == (0, False, True)
+    assert "--output FOLDER writes the files" in page.stderr
+    one = keytrail(*NAMED, "--form", "scp")
+    assert ('"Statement"' in one.stdout, "--output FOLDER" in one.stderr) == (True, False)
+
+
 def test_files_are_written_whole_and_never_over_others(keytrail: Keytrail, archive: Path, tmp_path: Path) -> None:
     folder = tmp_path / "a" / "guardrail"
     first = keytrail(*NAMED, archive, "--days", "3650", "-o", folder)
@@ -111,8 +132,11 @@ def test_the_lake_is_tried_where_no_source_is_given(keytrail: Keytrail, archive:
     assert keytrail("lake", "import", archive).exit_code == 0
     found = json.loads(keytrail(*NAMED, "--days", "3650", "--format", "json").stdout)
     assert (found["simulation"]["calls"], found["simulation"]["examined"]) == (4, 6)
+    begins = "the lake's records begin at 2026-03-01 08:00 UTC: on the days before, it was not tried"
+    assert begins in found["warnings"]
     recent = json.loads(keytrail(*NAMED, "--days", "1", "--format", "json").stdout)
     assert recent["simulation"]["examined"] == 0
+    assert begins not in recent["warnings"]
 
 
 def test_a_source_that_cannot_be_reached_does_not_read_as_harmless(keytrail: Keytrail) -> None:

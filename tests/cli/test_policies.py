@@ -218,7 +218,17 @@ def test_what_cannot_be_shown_ends_with_2(keytrail: Keytrail) -> None:
 
 
 def test_without_a_state_it_ends_with_4(keytrail: Keytrail) -> None:
-    assert keytrail("policies", "list").exit_code == 4
+    result = keytrail("policies", "list")
+    assert (result.exit_code, "`keytrail policies snapshot` set it up" in result.stderr) == (4, True)
+
+
+def test_a_list_of_no_keys_says_how_to_get_some(keytrail: Keytrail) -> None:
+    with here():
+        pass  # a state that knows no key
+    result = keytrail("policies", "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no key is known yet: `keytrail policies snapshot`" in result.stderr
+    assert keytrail("policies", "list", "--account", ACCOUNT).stderr == ""
 
 
 # -- diff, export, mark-good ------------------------------------------------------------------------------------------
@@ -261,3 +271,6 @@ def test_versions_are_marked_and_unmarked(keytrail: Keytrail) -> None:
     ]  # fmt: skip
     with here() as state, state.database.read() as connection:
         assert [one.action for one in connection.execute(audit.select())] == ["marked good", "mark taken away"]
+    keytrail("policies", "mark-good", "orders", "--version", DIGEST_A)
+    result = keytrail("policies", "mark-good", "orders", "--unmark")
+    assert result.stderr == f"{named} was not marked good; marked is {DIGEST_A[:12]}: name one with --version\n"

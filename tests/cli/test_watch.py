@@ -23,3 +23,9 @@ def test_once_says_what_it_took_in_and_where_the_alerts_are(keytrail: Keytrail, 
     assert again.stderr.splitlines()[-1].startswith("0 new records, ")
     listed = keytrail("alerts", "list", *where, "--format", "ndjson")
     assert len([json.loads(line) for line in listed.stdout.splitlines()]) == 2
+
+
+def test_it_does_not_begin_with_keys_that_cannot_be_looked_at(keytrail: Keytrail, tmp_path: Path) -> None:
+    Path("keytrail.toml").write_text('[policies]\naccounts = ["1111"]\nevery_hours = 6\n')
+    result = keytrail("watch", str(tmp_path), "--once")
+    assert (result.exit_code, "'1111' is no account id" in result.stderr) == (2, True)

@@ -10,10 +10,11 @@ from typing import Any
 
 from keytrail.fields import INVESTIGATION
 from keytrail.investigate import Event, Knowledge, change_of, investigate
+from keytrail.respond.facts import Current, KeyState, LiveGrant, Mark
 from keytrail.respond.model import Kind, NoPlan, Plan, Proposal
 from keytrail.respond.propose import propose
 from keytrail.respond.situation import Situation
-from keytrail.respond.subject import Current, KeyState, LiveGrant, Mark, Subject, subject_of
+from keytrail.respond.subject import Subject, subject_of
 from keytrail.respond.uses import RecentUses, recent_uses
 from keytrail.settings import Accounts
 from keytrail.store import MemoryStore

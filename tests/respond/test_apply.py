@@ -36,7 +36,7 @@ from tests.respond.kit import (
     revoke,
     understanding_arns,
 )
-from tests.servers.proxy import Proxy, cut, error
+from tests.servers.proxy import Answer, Proxy, cut, error
 
 CALLER = f"arn:aws:sts::{ACCOUNT}:user/moto"
 
@@ -142,6 +142,18 @@ def test_credentials_of_another_account_are_refused(proxy: Proxy) -> None:
     assert not proxy.count("GetKeyPolicy")
 
 
+def test_nobody_stops_the_identity_that_applies_the_plan(proxy: Proxy) -> None:
+    name = iam(proxy.upstream).create_role(RoleName="BreakGlass", Path="/team/", AssumeRolePolicyDocument="{}")
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/BreakGlass/night"
+    answer = f"<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>x</UserId><Account>{ACCOUNT}"
+    answer += "</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+    proxy.plan("GetCallerIdentity", lambda request, ask: Answer(200, (("Content-Type", "text/xml"),), answer.encode()))
+    call = replace(deny("Role", "BreakGlass", DENY_ALL), resource=name["Role"]["Arn"])
+    problem = refused(make_plan("quarantine", make_key(proxy.upstream), call), proxy)
+    assert "would lock itself out" in problem.what
+    assert not proxy.count("PutRolePolicy")
+
+
 def test_a_policy_that_may_not_be_read_is_not_replaced(proxy: Proxy) -> None:
     key = make_key(proxy.upstream)
     proxy.plan("GetKeyPolicy", error("AccessDeniedException"))
@@ -177,6 +189,7 @@ def test_a_policy_of_the_same_name_that_says_something_else_is_kept(proxy: Proxy
         lambda key: Call("kms", "ScheduleKeyDeletion", {"KeyId": key}, ACCOUNT, REGION, key),
         lambda key: revoke(key, "--cli-input-json file:///etc/passwd"),
         lambda key: deny("User", "--user-name", DENY_ALL),
+        lambda key: deny("User", "eve", DENY_ALL.replace("Deny", "Allow")),
         lambda key: Call("kms", "DisableKey", {"KeyId": key}, ACCOUNT, REGION, key.replace("key/", "key/x")),
         lambda key: Call("kms", "DisableKey", {"KeyId": key}, ACCOUNT, "us-east-1", key),
         lambda key: Call("kms", "DisableKey", {"KeyId": key}, "555566667777", REGION, key),
@@ -262,6 +275,19 @@ def test_an_answer_that_is_lost_with_the_network_is_not_taken_for_a_refusal(prox
     assert "not certain" in result.error.what
     assert "Nothing of this plan" not in summary(result)[-1]
     assert applied(restore(key), proxy.url).outcome == "there already"
+
+
+def test_a_refusal_of_the_second_try_does_not_tell_what_became_of_the_first(proxy: Proxy) -> None:
+    key = make_key(proxy.upstream)
+    proxy.plan("PutKeyPolicy", lost_answer)
+    proxy.plan("PutKeyPolicy", error("AccessDeniedException"))  # by the policy that the first try put there
+    proxy.plan("GetKeyPolicy", lambda request, ask: ask())
+    proxy.plan("GetKeyPolicy", error("AccessDeniedException"))
+    result = applied(restore(key), proxy.url, attempts=2)
+    assert live_policy(proxy.upstream, key) == GOOD
+    assert result.error is not None
+    assert "not certain" in result.error.what
+    assert "Nothing of this plan" not in summary(result)[-1]
 
 
 def test_a_call_that_cannot_be_noted_is_not_made(proxy: Proxy) -> None:

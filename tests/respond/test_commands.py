@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from keytrail.errors import UsageError
 from keytrail.respond.commands import plain_json, script
-from keytrail.respond.model import Plan
+from keytrail.respond.model import Basis, Plan
 from keytrail.respond.sameness import same_policy
 from tests.respond.kit import (
     ACCOUNT,
@@ -116,6 +117,11 @@ def test_hostile_text_does_nothing_but_arrive(tmp_path: Path) -> None:
     [call] = run(plan, tmp_path)
     assert json.loads(call[-1]) == json.loads(hostile)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["bin", f"keytrail-{plan.id}-1.json", "noted"]
+
+
+def test_a_digest_that_is_none_adds_no_line() -> None:
+    plan = replace(restore(KEY), basis=Basis("\ntouch noted #", None, ""))
+    assert "touch noted" not in [line[:11] for line in script(plan).split("\n")]
 
 
 def test_a_line_of_the_policy_does_not_end_it(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from botocore.stub import ANY, Stubber
 
 from keytrail.aws import AwsSettings, client
 from keytrail.investigate import KeyName
-from keytrail.respond.config_history import config_history, known_until, put_recorded, take_config_history
+from keytrail.respond.config_history import config_history
+from keytrail.service.config_snapshots import known_until, put_recorded, take_config_history
 from keytrail.store.state.database import Database, sqlite_url
 from keytrail.store.state.migrate import migrate
 from keytrail.store.state.policies import snapshots_of

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from keytrail.errors import UsageError
 from keytrail.policy import KeyPolicy, Principal
 from keytrail.policy.parse import parse_principal
-from keytrail.respond.documents import MAX_BYTES, Document, deleted_principals
+from keytrail.respond.documents import Document, deleted_principals
+from keytrail.respond.facts import MOST_POLICY_BYTES
 from tests.policy.generator import Generator
 from tests.policy.ordinary import ordinary_pair
 from tests.respond.spelling import loosened, spelled
@@ -35,7 +36,8 @@ def oddly(seed: int) -> tuple[str, random.Random]:
             statement["Sid"] = pick.choice(("Schlüssel für alle", 'say "}]," {[', "日本", "a\\b", ","))
     space = pick.choice(("", "\n", "\r\n "))
     text = f"{space}{spelled(loosened(policy, pick), pick)}{space}"
-    return (text, pick) if len(text.encode()) < MAX_BYTES - 1_000 else oddly(seed + 1)  # with room for additions
+    # With room for additions.
+    return (text, pick) if len(text.encode()) < MOST_POLICY_BYTES - 1_000 else oddly(seed + 1)
 
 
 def around(document: Document) -> tuple[str, str]:
@@ -207,8 +209,8 @@ def test_a_not_principal_of_deleted_identities_only_is_not_made_to_mean_everybod
 
 def test_a_policy_larger_than_kms_takes_is_refused() -> None:
     text = f'{{"Statement":[{{"Sid":"%","Principal":"*",{STATEMENT}}}]}}'
-    full = text.replace("%", "x" * (MAX_BYTES - len(text) + 1))
-    assert len(Document.of(full).edited([]).text) == MAX_BYTES
+    full = text.replace("%", "x" * (MOST_POLICY_BYTES - len(text) + 1))
+    assert len(Document.of(full).edited([]).text) == MOST_POLICY_BYTES
     with pytest.raises(UsageError, match="32,769 bytes"):
         Document.of(full + " ").edited([])
     with pytest.raises(UsageError, match="32,769 bytes"):  # bytes, not characters

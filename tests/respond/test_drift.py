@@ -58,6 +58,17 @@ def test_the_name_of_a_difference_is_that_of_the_key_and_both_policies_and_who_s
     assert len({one.id for one in (first, other, set_anew)}) == 3  # type: ignore[union-attr]
 
 
+def test_a_difference_that_comes_back_is_another_one() -> None:
+    def found(closed_at: timedelta) -> str:
+        closed = Snapshot(made.KEY, NOON - closed_at, json.dumps(CLOSED), "the snapshot of then")
+        one = compared(OPEN, events=[], earlier=[closed])
+        assert isinstance(one, Differing)
+        return one.id
+
+    assert found(2 * HOUR) == found(2 * HOUR)
+    assert found(2 * HOUR) != found(HOUR)  # in between it was put back, and no record told of that either
+
+
 def test_a_record_may_come_until_it_had_its_time_and_that_is_when_to_ask_again() -> None:
     found = compared(OPEN, now=NOON + GRACE / 2)
     assert isinstance(found, Unjudged)

@@ -40,14 +40,31 @@ def test_who_from_outside_uses_it_is_no_breakage() -> None:
     assert found.losses[0].meant
 
 
-def test_a_brake_that_the_rogue_can_let_go_comes_last_and_is_refuted() -> None:
+def test_a_brake_that_the_rogue_can_let_go_says_so_and_can_be_pulled_all_the_same() -> None:
     taken = records.adding(GOOD, records.allow(records.role_arn("Mallory")))
     case = attack(taken)
     proposal = case.proposal(case.subject(live=taken))
     found = plan(proposal, "disable-key")
-    assert claim(found, "rogue_gone")[0] == "refuted"
+    assert claim(found, "rogue_gone")[0] == "open"
     assert "role Mallory, who gained access, can enable it again" in claim(found, "rogue_gone")[1]
+    assert found.sound
+    assert found.unproved
     assert proposal.plans[-1] is found
+
+
+def test_who_can_set_the_policy_of_a_disabled_key_can_enable_it_again() -> None:
+    taken = records.adding(GOOD, records.allow(records.role_arn("Mallory"), "kms:PutKeyPolicy"))
+    case = attack(taken)
+    found = plan(case.proposal(case.subject(live=taken)), "disable-key")
+    assert claim(found, "rogue_gone")[0] == "open"
+
+
+def test_a_request_that_is_refused_by_now_does_not_prove_that_all_are() -> None:
+    mallory = records.role_arn("Mallory")
+    network: Json = {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}
+    case = attack(records.adding(GOOD, records.allow(mallory)))
+    now = records.adding(GOOD, records.allow(mallory, condition=network))
+    assert claim(plan(case.proposal(case.subject(live=now)), "disable-key"), "rogue_gone")[0] == "open"
 
 
 @pytest.mark.parametrize("state", ["disabled", "pending"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from keytrail.respond.subject import LiveGrant
+import pytest
+
+from keytrail.respond.facts import LiveGrant
 from keytrail.settings import Accounts
 from tests.investigate import records
-from tests.respond.attacks import ADMIN, APP, GOOD, OPENED, claim, opened, plan, without
+from tests.respond.attacks import ADMIN, APP, GOOD, OPENED, attack, claim, opened, plan, without
 
 MALLORY = records.session("Mallory", name="m")
 EXFIL = f"arn:aws:iam::{records.OUTSIDE}:role/Exfil"
@@ -87,7 +89,8 @@ def test_a_grant_since_to_an_identity_that_gained_is_revoked() -> None:
 
 def test_grants_that_services_gave_themselves_stay() -> None:
     case = opened()
-    grants = [live("a", RDS), live("b", "dynamodb.eu-west-1.amazonaws.com")]
+    disk = f"{records.OWNER}:aws:ec2-infrastructure:i-0abc"
+    grants = [live("a", RDS), live("b", "dynamodb.eu-west-1.amazonaws.com"), live("c", disk)]
     assert without(case.proposal(case.subject(live=OPENED, grants=grants)), "revoke-grants")
 
 
@@ -114,3 +117,27 @@ def test_an_id_that_could_not_be_one_is_never_sent() -> None:
     made = records.grant("10:30", MALLORY, EXFIL, grant_id="x --key-id other")
     case = opened(made)
     assert without(case.proposal(case.subject(live=OPENED)), "revoke-grants")
+
+
+@pytest.mark.parametrize(
+    "grantee",
+    [
+        f"arn:aws:iam::{records.OUTSIDE}:role/rds.amazonaws.com",
+        f"arn:aws:sts::{records.OUTSIDE}:assumed-role/Exfil/backup.amazonaws.com",
+        f"arn:aws:iam::{records.OUTSIDE}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+        f"arn:aws:sts::{records.OUTSIDE}:assumed-role/aws:ec2-infrastructure/i-1",
+        f"{records.OUTSIDE}:aws:ec2-infrastructure:i-1",
+    ],
+)
+def test_nobody_from_outside_passes_for_a_service_by_a_name(grantee: str) -> None:
+    case = opened()
+    found = plan(case.proposal(case.subject(live=OPENED, grants=[live("a", grantee)])), "revoke-grants")
+    assert found.calls[0].parameters["GrantId"] == "a"
+
+
+def test_an_identity_that_gained_does_not_keep_its_grant_by_a_name_like_a_services() -> None:
+    named = records.role_arn("rds.amazonaws.com")
+    gained = records.adding(GOOD, records.allow(named, "kms:Decrypt"))
+    case = attack(gained)
+    found = plan(case.proposal(case.subject(live=gained, grants=[live("a", named)])), "revoke-grants")
+    assert [call.parameters["GrantId"] for call in found.calls] == ["a"]

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from keytrail.policy.digest import digest_of_text
-from keytrail.respond.subject import Mark
+from keytrail.respond.facts import Mark
 from tests.investigate import records
 from tests.respond.attacks import (
     ADMIN,
@@ -166,6 +166,18 @@ def test_a_version_before_by_the_same_caller_may_be_rogue_too() -> None:
     case = opened(first)
     found = plan(case.proposal(case.subject(live=OPENED)), "restore")
     assert any("by role Mallory (session m) as well" in one for one in found.warnings)
+
+
+def test_who_was_let_in_by_a_version_before_that_nobody_marked_is_warned_of() -> None:
+    planted = records.adding(GOOD, records.allow("arn:aws:iam::555566667777:root", "kms:Decrypt"))
+    opened_more = records.adding(planted, records.allow(OUTSIDE, "kms:Decrypt"))
+    case = attack(opened_more, before=planted)
+    proposal = case.proposal(case.subject(live=opened_more))
+    for kind in ("restore", "remove"):
+        warned = [one for one in plan(proposal, kind).warnings if "still lets in account 555566667777" in one]
+        assert len(warned) == 1
+    marked = case.subject(live=opened_more, marks=[mark(planted, BEFORE)])
+    assert not any("still lets in" in one for one in plan(case.proposal(marked), "restore").warnings)
 
 
 def test_a_change_that_only_shut_somebody_out_is_not_undone_by_putting_them_back() -> None:

@@ -12,11 +12,12 @@ from keytrail.errors import UsageError
 from keytrail.fields import INVESTIGATION
 from keytrail.investigate import Knowledge, investigate
 from keytrail.policy import KeyPolicy, compare
+from keytrail.respond.facts import Current
 from keytrail.respond.model import plan_of
 from keytrail.respond.operations import operation_of
 from keytrail.respond.propose import propose
 from keytrail.respond.registry import KINDS
-from keytrail.respond.subject import Current, subject_of
+from keytrail.respond.subject import subject_of
 from keytrail.respond.uses import recent_uses
 from keytrail.settings import Accounts
 from keytrail.store import MemoryStore

@@ -219,6 +219,16 @@ def test_an_organisation_is_listed_and_its_own_account_read_without_a_role() -> 
     assert set(statements(found["arn:aws:iam::*:role/reader"])) == {"ListKeys", "ReadKeys", "ReadConfigHistory"}
 
 
+def test_the_role_of_any_account_of_an_organisation_may_be_named() -> None:
+    role = "arn:aws:iam::*:role/reader"
+    found = key_policies(organisation=True, role_name="reader")
+    assert policy_for(found.values(), "arn:aws:iam::111122223333:role/reader") == found[role]
+    assert policy_for(found.values(), "") == found[""]
+    assert any(f"iam-policy --role '{role}')" in note for note in found[""].notes)
+    with pytest.raises(UsageError, match="do not name the role"):
+        policy_for(found.values(), "arn:aws:iam::111122223333:role/other")
+
+
 def test_the_working_role_reads_the_keys_of_its_account_in_its_partition() -> None:
     role = "arn:aws-cn:iam::111122223333:role/keytrail"
     found = key_policies({"role_arn": role, "region": "cn-north-1"}, accounts=("111122223333",))

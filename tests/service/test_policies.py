@@ -123,7 +123,9 @@ def test_keys_are_listed_by_account_region_and_mark(connection: Connection) -> N
     assert [row.snapshot.key_arn for row in list_keys(connection, accounts=[ACCOUNT], regions=["us-east-1"])] == [
         arn(2, "us-east-1")
     ]
-    assert ORDERS not in [row.snapshot.key_arn for row in list_keys(connection, not_good=True)]
+    put(connection, arn(4), None, state="Deleted")
+    not_good = [row.snapshot.key_arn for row in list_keys(connection, not_good=True)]
+    assert not_good == [arn(2, "us-east-1"), arn(3, "us-east-1").replace(ACCOUNT, "444455556666")]
     first = list_keys(connection)[0]
     assert (first.aliases, first.grants, first.is_good) == (("alias/orders",), 3, True)
     assert first.to_dict()["good_versions"] == [{"digest": DIGEST_A, "at": NOW.isoformat(), "who": "ada", "note": ""}]

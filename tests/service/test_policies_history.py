@@ -44,7 +44,7 @@ def found(bench: Bench, at: datetime, document: Json | None, *, source: str = "k
 
 
 def history(bench: Bench, key: str = made.KEY, **more: Any) -> HistoryOfKey:
-    return history_of_key(HistoryOfKeyRequest(key, settings=bench.settings, **more))
+    return history_of_key(HistoryOfKeyRequest(key, settings=bench.settings, **more), now=NOON)
 
 
 def shown(lines: tuple[HistoryLine, ...]) -> list[tuple[str, str, str]]:
@@ -137,7 +137,7 @@ def test_given_sources_take_the_place_of_the_lake_and_need_no_state(tmp_path: Pa
     settings = Settings(lake={"folder": tmp_path / "none"})  # type: ignore[arg-type]
     problems: list[object] = []
     request = HistoryOfKeyRequest(made.KEY, (str(archive),), 1, settings)
-    told = history_of_key(request, report=problems.append)
+    told = history_of_key(request, now=NOON, report=problems.append)
     assert [line.event_name for line in told.lines] == ["CreateKey", "PutKeyPolicy"]
     assert len(problems) == 1
     # With a state, what it keeps counts, too.
@@ -156,7 +156,7 @@ def test_files_of_exported_policies_count_too(bench: Bench, tmp_path: Path) -> N
             "investigate": bench.settings.investigate.model_copy(update={"snapshots": (tmp_path / "keys.json",)}),
         }
     )
-    lines = history_of_key(HistoryOfKeyRequest(made.KEY, settings=settings)).lines
+    lines = history_of_key(HistoryOfKeyRequest(made.KEY, settings=settings), now=NOON).lines
     assert [line.source for line in lines] == ["file", "record"]
 
 
@@ -173,9 +173,9 @@ def test_what_nothing_is_known_of_is_an_error(bench: Bench, tmp_path: Path) -> N
         history(bench)
     nothing = Settings(lake={"folder": tmp_path / "none"})  # type: ignore[arg-type]
     with pytest.raises(StoreError):
-        history_of_key(HistoryOfKeyRequest(made.KEY, settings=nothing))
+        history_of_key(HistoryOfKeyRequest(made.KEY, settings=nothing), now=NOON)
     with pytest.raises(StoreError):
-        history_of_key(HistoryOfKeyRequest("alias/orders", (str(tmp_path),), settings=nothing))
+        history_of_key(HistoryOfKeyRequest("alias/orders", (str(tmp_path),), settings=nothing), now=NOON)
 
 
 def test_json_has_everything_as_plain_values(bench: Bench) -> None:

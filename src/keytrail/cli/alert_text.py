@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
 from keytrail.cli.facts import ALERT_COLUMNS, Facts, Json, alert_facts, text_at
 from keytrail.cli.table import Column
+from keytrail.phrases import clock
 from keytrail.text import for_terminal
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def history_facts(line: AuditLine) -> Facts:
     """Return the values of HISTORY_COLUMNS and HISTORY_TABLE for one line of the audit log."""
     return {
         "at": line.at.isoformat(),
-        "clock": _clock(line.at),
+        "clock": clock(line.at),
         "who": line.who,
         "action": line.action,
         "detail": "; ".join(_differences(line.detail)),
@@ -96,7 +97,7 @@ def _standing(shown: Shown, now: datetime) -> Iterator[str]:
     status = facts["status"]
     if shown.document.get("keytrail.snoozed_until"):
         rests = datetime.fromisoformat(facts["snoozed_until"]) > now
-        snoozed = f"{'until' if rests else 'was until'} {_clock(datetime.fromisoformat(facts['snoozed_until']))}"
+        snoozed = f"{'until' if rests else 'was until'} {clock(datetime.fromisoformat(facts['snoozed_until']))}"
     else:
         snoozed = ""
     by = f"by {facts['user']}, {facts['status_updated_at'][:19].replace('T', ' ')} UTC" if facts["user"] else ""
@@ -107,8 +108,8 @@ def _standing(shown: Shown, now: datetime) -> Iterator[str]:
         ("tags", facts["tags"]),
         ("cases", "; ".join(f"{case.id} ({case.status}): {case.title}" for case in shown.cases)),
         ("snoozed", snoozed),
-        ("made", _clock(datetime.fromisoformat(facts["made_at"])) if facts["made_at"] else ""),
-        ("investigation", f"revision {shown.revision}, {_clock(shown.revised_at)}" if shown.revised_at else ""),
+        ("made", clock(datetime.fromisoformat(facts["made_at"])) if facts["made_at"] else ""),
+        ("investigation", f"revision {shown.revision}, {clock(shown.revised_at)}" if shown.revised_at else ""),
         ("to do", f"`keytrail respond {shown.id[:12]}` says how to put it right" if shown.revised_at else ""),
     )
     for name, value in pairs:
@@ -118,7 +119,7 @@ def _standing(shown: Shown, now: datetime) -> Iterator[str]:
 
 def _notes(shown: Shown) -> Iterator[str]:
     for note in shown.notes:
-        yield f"  {_clock(note.at)}  {for_terminal(note.who)}"
+        yield f"  {clock(note.at)}  {for_terminal(note.who)}"
         yield from (f"    {for_terminal(line)}" for line in note.text.split("\n"))
 
 
@@ -146,7 +147,3 @@ def _word(value: object) -> str:
 def _section(title: str, lines: Iterable[str], colour: bool) -> list[str]:
     body = list(lines)
     return ["", paint(title, "header", on=colour), *body] if body else []
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

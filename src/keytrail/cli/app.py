@@ -75,6 +75,7 @@ def root(
       keytrail scan ./example                 your own: files, folders, s3://bucket, aws://
       keytrail scan ./example -o report.html  the same as a page: who gained what, and a verdict
       keytrail watch s3://my-trail-bucket     keep up with a live trail; then: alerts, events, health
+      keytrail respond ALERT                  what can be done about an alert, proved; and do it
     """
     colour.use(colour.ColourMode.AUTO)
     if debug:
@@ -109,7 +110,7 @@ alerts_app.command("tag", short_help="Add and remove tags of alerts.")(alerts.ta
 alerts_app.command("note", short_help="Write a note about alerts.")(alerts.note)
 alerts_app.command("snooze", short_help="Let alerts rest for a time.")(alerts.snooze)
 alerts_app.command("history", short_help="Show what was done to an alert.")(alerts.history)
-app.add_typer(alerts_app, name="alerts")
+Commands.groups["alerts"] = alerts_app
 
 case_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Keep alerts, notes and remedies that belong together as a case."
@@ -123,11 +124,11 @@ case_app.command("note", short_help="Write a note about a case.")(case.note)
 case_app.command("close", short_help="Close a case, with its outcome.")(case.close)
 case_app.command("reopen", short_help="Open a case again.")(case.reopen)
 case_app.command("export", short_help="Write a case with all that belongs to it.")(case.export)
-app.add_typer(case_app, name="case")
+Commands.groups["case"] = case_app
 
 notify_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Try out the sinks that tell people.")
 notify_app.command("test", short_help="Send a test message to sinks.")(notify.send_test)
-app.add_typer(notify_app, name="notify")
+Commands.groups["notify"] = notify_app
 
 lake_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Import records into the lake, export, check and merge them."
@@ -136,7 +137,7 @@ lake_app.command("import", short_help="Take archives into the lake.")(lake.impor
 lake_app.command("export", short_help="Write records of the lake.")(lake.export)
 lake_app.command("verify", short_help="Check every segment of the lake.")(lake.verify)
 lake_app.command("compact", short_help="Merge small segments now.")(lake.compact)
-app.add_typer(lake_app, name="lake")
+Commands.groups["lake"] = lake_app
 
 exceptions_app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Say which events are to raise no alerts."
@@ -156,7 +157,7 @@ values_app.command("show", short_help="Print the values of a list.")(value_lists
 values_app.command("import", short_help="Make a value list of a file.")(value_lists.import_file)
 values_app.command("remove", short_help="Remove a value list.")(value_lists.remove)
 exceptions_app.add_typer(values_app, name="value-lists")
-app.add_typer(exceptions_app, name="exceptions")
+Commands.groups["exceptions"] = exceptions_app
 
 rules_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show and check detection rules.")
 rules_app.command("list", short_help="List the rules and whether they run.")(rules.list_rules)
@@ -170,7 +171,7 @@ rules_app.command("export", short_help="Write rules and exceptions to a file.")(
 rules_app.command("log", short_help="Show what rules did, and what they covered.")(rules_admin.log)
 rules_app.command("preview", short_help="Count the alerts a rule would have made.")(rule_runs.preview)
 rules_app.command("run", short_help="Run rules over what is in the lake already.")(rule_runs.run)
-app.add_typer(rules_app, name="rules")
+Commands.groups["rules"] = rules_app
 
 policy_app = typer.Typer(
     rich_markup_mode=None,
@@ -182,7 +183,7 @@ policy_app.command("diff", short_help="Prove what a change grants, with an examp
 policy_app.command("explain", short_help="Show who can do what by a policy.")(policy.explain)
 policy_app.command("lint", short_help="Check a policy for what is odd about it.")(policy.lint)
 policy_app.command("simulate", short_help="Answer one request by a policy.")(policy.simulate)
-app.add_typer(policy_app, name="policy")
+Commands.groups["policy"] = policy_app
 
 policies_app = typer.Typer(
     rich_markup_mode=None,
@@ -198,7 +199,7 @@ policies_app.command("diff", short_help="Prove what changed between two versions
 policies_app.command("history", short_help="Show every policy a key is known to have had.")(policy_history.history)
 policies_app.command("export", short_help="Write the policies as files, fit for git.")(policies.export)
 policies_app.command("mark-good", short_help="Say that a version is known to be good.")(policies.mark_good)
-app.add_typer(policies_app, name="policies")
+Commands.groups["policies"] = policies_app
 
 accounts_app = typer.Typer(
     rich_markup_mode=None,
@@ -208,14 +209,14 @@ accounts_app = typer.Typer(
 accounts_app.command("list", short_help="List the organisation's and the approved accounts.")(accounts.list_accounts)
 accounts_app.command("approve", short_help="Approve an outside account, or renew it.")(accounts.approve)
 accounts_app.command("revoke", short_help="Take back the approval of an account.")(accounts.revoke)
-app.add_typer(accounts_app, name="accounts")
+Commands.groups["accounts"] = accounts_app
 
 config_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Write, check and show settings.")
 config_app.command("init", short_help="Write a settings file that explains every setting.")(config.init)
 config_app.command("check", short_help="Check a settings file.")(config.check)
 config_app.command("show", short_help="Show every setting and where its value comes from.")(config.show)
 config_app.command("iam-policy", short_help="Print the least IAM policy that the settings need.")(config.iam_policy)
-app.add_typer(config_app, name="config")
+Commands.groups["config"] = config_app
 
 
 def main() -> None:

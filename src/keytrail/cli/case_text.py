@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from keytrail.cli.alert_text import triage_facts
 from keytrail.cli.colour import paint
 from keytrail.cli.facts import Facts
 from keytrail.cli.table import Column
-from keytrail.phrases import VERDICTS
+from keytrail.phrases import VERDICTS, clock
 from keytrail.text import for_terminal
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def case_facts(listed: Listed) -> Facts:
         "opened_by": file.opened_by,
         "closed_at": file.closed_at.isoformat() if file.closed_at else "",
         "closed_by": file.closed_by,
-        "clock": _clock(file.opened_at),
+        "clock": clock(file.opened_at),
         "verdict_words": VERDICTS.get(listed.verdict, listed.verdict),
     }
 
@@ -72,7 +71,3 @@ def _alerts(case: Dossier) -> Iterator[str]:
         facts = triage_facts(one.document)
         told = ", ".join(facts[name] for name in ("severity", "verdict", "state") if facts[name])
         yield for_terminal(f"  {facts['short_id']}  {facts['clock']}  {facts['rule']} ({told})")
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -19,7 +19,7 @@ def guardrail_json(found: GuardrailResult) -> Json:
     return {
         "break_glass": list(rail.arns),
         "keys": list(rail.keys) or None,
-        "denied": [{"group": one, "actions": list(WAYS[one].actions), "why": WAYS[one].why} for one in rail.groups],
+        "denied": [{"group": one, "actions": list(WAYS[one].actions), "why": WAYS[one].why} for one in found.denied],
         "forms": [
             {
                 "form": one.form.name,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
 from keytrail.cli.policy_text import section, wrapped
-from keytrail.phrases import count, joined
+from keytrail.phrases import count, joined, start
 from keytrail.text import for_terminal
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _KINDS: dict[Kind, str] = {
 }
 
 
-def guardrail_text(found: GuardrailResult, *, texts: bool, days: int, colour: bool = False) -> str:
+def guardrail_text(found: GuardrailResult, *, texts: bool, colour: bool = False) -> str:
     """Return the page, safe to show; with `texts` the documents as well."""
-    lines = [paint(line, "header", on=colour) for line in wrapped(answer(found, days))]
+    lines = [paint(line, "header", on=colour) for line in wrapped(answer(found))]
     lines += section("Who keeps the power", _bullets(found.guardrail.arns), colour)
     lines += section("What everybody else is denied", _ways(found), colour)
     if found.guardrail.keys:
@@ -43,14 +43,14 @@ def guardrail_text(found: GuardrailResult, *, texts: bool, days: int, colour: bo
     lines += section("What it does not cover", _bullets(found.not_covered), colour)
     for one in found.written:
         names = joined([document.name for document in one.documents])
-        lines += section(f"{_start(one.form.title)} ({names})", wrapped(one.form.use, first="  ", rest="  "), colour)
+        lines += section(f"{start(one.form.title)} ({names})", wrapped(one.form.use, first="  ", rest="  "), colour)
         if texts:
             for document in one.documents:
                 lines += ["", *(for_terminal(line) for line in document.text.splitlines())]
     return "\n".join(lines)
 
 
-def answer(found: GuardrailResult, days: int) -> str:
+def answer(found: GuardrailResult) -> str:
     """What matters most, in a sentence or two; not yet safe.
 
     >>> _calls_by(14, 3), _calls_by(1, 1)
@@ -59,7 +59,7 @@ def answer(found: GuardrailResult, days: int) -> str:
     tried = found.simulation
     if tried is None:
         return "This guardrail was not tried on recorded calls."
-    span = f"in the last {count(days, 'day')}"
+    span = f"in the last {count((tried.until - tried.since).days, 'day')}"
     if not tried.denied:
         examined = f"{count(tried.examined, 'recorded call')} of the actions that it denies"
         return f"This would have denied nothing {span}: {examined}."
@@ -80,10 +80,7 @@ def _calls_by(calls: int, principals: int) -> str:
 def _ways(found: GuardrailResult) -> Iterator[str]:
     from keytrail.respond.guardrail.statements import WAYS
 
-    kinds = {kind for one in found.written for kind in one.form.kinds}
-    for group in found.guardrail.groups:
-        if group == "boundary" and "boundary" not in kinds:
-            continue
+    for group in found.denied:
         way = WAYS[group]
         yield from wrapped(f"{group}: {way.why}", first="  ", rest="    ")
         yield from wrapped(", ".join(way.actions), first="    ", rest="    ")
@@ -131,7 +128,3 @@ def _locked(found: GuardrailResult) -> Iterator[str]:
 def _bullets(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         yield from wrapped(text, first="  - ", rest="    ")
-
-
-def _start(title: str) -> str:
-    return title[:1].upper() + title[1:]

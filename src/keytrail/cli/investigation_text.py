@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
@@ -11,7 +11,7 @@ from keytrail.cli.numbers import duration
 from keytrail.cli.policy_json import statements_diff
 from keytrail.cli.policy_text import change_sections, field, findings_lines, section, wrapped
 from keytrail.names import short_identity
-from keytrail.phrases import VERDICTS, count
+from keytrail.phrases import VERDICTS, clock, count
 
 if TYPE_CHECKING:
     from keytrail.investigate import (
@@ -75,7 +75,7 @@ def _version(version: PolicyVersion) -> str:
     text, source = str(version.status), version.source
     if source is not None:
         told = [source.event_name, source.author and f"by {source.author}", source.place]
-        when = f"of {_clock(source.time)}" if source.time is not None else ""
+        when = f"of {clock(source.time)}" if source.time is not None else ""
         text = " ".join(part for part in [text + ":", *told, when, source.event_id and f"({source.event_id})"] if part)
     return f"{text}; {version.reason}" if version.reason else text
 
@@ -112,7 +112,7 @@ def _data(found: Investigation) -> Iterator[str]:
         basis = "" if one.basis == "encryption_context" else f", {one.basis}"
         head = f"{one.service} {one.kind}  {one.resource}"
         yield from wrapped(head, first="  ", rest="      ")
-        used = f"{count(one.count, 'use')}, {_clock(one.first)} to {_clock(one.last)}{basis}"
+        used = f"{count(one.count, 'use')}, {clock(one.first)} to {clock(one.last)}{basis}"
         by = ", ".join(short_identity(name) for name in one.principals.items[:3])
         yield from wrapped(
             f"{used}, by {by}{_and_more(one.principals.total, 3)}" if by else used, first="      ", rest="      "
@@ -134,7 +134,7 @@ def _actor(actor: Actor) -> Iterator[str]:
     yield from field("with", _seen(actor.agent), indent=2)
     yield from field("known", "worked on this key before" if actor.before_on_key else "new to this key", indent=2)
     for act in actor.chain:
-        yield from field("session", f"{_clock(act.time)} {act.who} {act.sentence}", indent=2)
+        yield from field("session", f"{clock(act.time)} {act.who} {act.sentence}", indent=2)
     if actor.acts.total:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in actor.acts_by_kind.items())
         yield from field("did", f"{count(actor.acts.total, 'other act')} within the hours around: {kinds}", indent=2)
@@ -168,7 +168,7 @@ def _since(found: Investigation) -> Iterator[str]:
 
 
 def _usage(usage: Usage) -> Iterator[str]:
-    when = f"{count(usage.count, 'time')}, {_clock(usage.first)} to {_clock(usage.last)}"
+    when = f"{count(usage.count, 'time')}, {clock(usage.first)} to {clock(usage.last)}"
     text = f"{usage.principal} used the gained {usage.action} {when}"
     if usage.after_revert:
         text += f", {usage.after_revert:,} of them after the change was undone"
@@ -177,13 +177,13 @@ def _usage(usage: Usage) -> Iterator[str]:
 
 def _grant(grant: Grant, what: str) -> Iterator[str]:
     ended = f", ended by {grant.ended_by}" if grant.ended_by else ", still standing"
-    made = f"by {grant.created_by} at {_clock(grant.created)}{ended} ({grant.event_id})"
+    made = f"by {grant.created_by} at {clock(grant.created)}{ended} ({grant.event_id})"
     yield from wrapped(f"{what} for {grant.grantee}: {', '.join(grant.operations)}, {made}", first="  ", rest="      ")
 
 
 def _act(act: Act) -> Iterator[str]:
     yield from wrapped(
-        f"{_clock(act.time)}  {short_identity(act.who)} {act.sentence}  ({act.event_id})", first="    ", rest="        "
+        f"{clock(act.time)}  {short_identity(act.who)} {act.sentence}  ({act.event_id})", first="    ", rest="        "
     )
 
 
@@ -204,7 +204,7 @@ def _timeline(found: Investigation, colour: bool) -> Iterator[str]:
 def _line(entry: TimelineEntry, colour: bool) -> Iterator[str]:
     mark = {"change": "*", "attempt": "!", "access": ">", "data": ">"}.get(entry.lane, " ")
     times = f" ({entry.count:,} times)" if entry.count > 1 else ""
-    text = f"{_clock(entry.time)} {mark} {short_identity(entry.who)} {entry.sentence}{times}  {entry.event_id}"
+    text = f"{clock(entry.time)} {mark} {short_identity(entry.who)} {entry.sentence}{times}  {entry.event_id}"
     style = "header" if entry.lane == "change" else "failure" if entry.failed else ""
     yield from (paint(line, style, on=colour) for line in wrapped(text, first="  ", rest=" " * 24))
 
@@ -231,7 +231,3 @@ def _more(total: int) -> Iterator[str]:
 
 def _and_more(total: int, shown: int) -> str:
     return f" and {total - shown:,} more" if total > shown else ""
-
-
-def _clock(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S}"

@@ -103,6 +103,17 @@ def into_file(path: str | None) -> bool:
         return False
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for files, if it is not there. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {str(folder)!r}: {error.strerror or error}",
+            advice="name another one, in a place that you may write to",
+        ) from error
+
+
 @contextmanager
 def open_output(path: str | None, *, force: bool = False) -> Iterator[TextIO]:
     """Give the stream for the results.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
 from keytrail.cli.facts import Facts
+from keytrail.cli.policy_text import section
 from keytrail.cli.table import Column
-from keytrail.names import short_resource
-from keytrail.phrases import count
+from keytrail.names import short_digest, short_resource
+from keytrail.phrases import clock, count
 from keytrail.text import for_terminal, shorten
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ KEY_TABLE = (
     Column("id", "KEY", share=14),
 )
 
-_SHORT = 12  # hex digits of a digest
+_SHORT = 12  # characters of a grant's id
 _GRANTS_SHOWN = 20
 _KEYS_NAMED = 20
 _WIDTH = 110
@@ -49,6 +49,7 @@ def key_facts(row: KeyRow) -> Facts:
     aliases = row.aliases
     regions = facts.get("multi_region")
     digest = "" if policy is None else policy.digest
+    short = short_digest(digest)
     more = f" +{len(aliases) - 1}" if len(aliases) > 1 else ""
     return {
         "name": (aliases[0].removeprefix("alias/") + more) if aliases else "-",
@@ -58,7 +59,7 @@ def key_facts(row: KeyRow) -> Facts:
         "state": _text(facts.get("state")),
         "policy": digest,
         # A digest in brackets is the last one known of a policy that could not be read.
-        "short_policy": digest[:_SHORT] if snapshot.digest else f"({digest[:_SHORT]})" if digest else "not read",
+        "short_policy": short if snapshot.digest else f"({short})" if short else "not read",
         "since": "" if policy is None else policy.first_seen.isoformat(),
         "read_at": "" if policy is None else policy.last_seen.isoformat(),
         "day": "" if policy is None else f"{policy.first_seen:%Y-%m-%d %H:%M}",
@@ -79,11 +80,11 @@ def key_page(shown: ShownKey, *, colour: bool = False) -> str:
     row = shown.row
     name = row.aliases[0] if row.aliases else short_resource(row.snapshot.key_arn)
     lines = [paint(for_terminal(name), "header", on=colour), *_about(row)]
-    lines += _section("Grants", _grants(row), colour)
-    lines += _section("Versions (UTC)", _versions(shown), colour)
-    lines += _section("Not certain", (line for note in shown.notes for line in _wrapped(note, "  ")), colour)
+    lines += section("Grants", _grants(row), colour)
+    lines += section("Versions (UTC)", _versions(shown), colour)
+    lines += section("Not certain", (line for note in shown.notes for line in _wrapped(note, "  ")), colour)
     if shown.version is not None and shown.text is not None:
-        lines += ["", paint(f"Policy {shown.version.digest[:_SHORT]}", "header", on=colour), pretty(shown.text)]
+        lines += ["", paint(f"Policy {short_digest(shown.version.digest)}", "header", on=colour), pretty(shown.text)]
     return "\n".join(lines).rstrip("\n")
 
 
@@ -121,7 +122,7 @@ def _about(row: KeyRow) -> Iterator[str]:
         ("rotation", rotation),
         ("multi-Region", kind),
         ("tags", ", ".join(f"{name}={value}" for name, value in tags.items()) if isinstance(tags, dict) else ""),
-        ("looked at", f"{_clock(snapshot.last_seen)} UTC"),
+        ("looked at", f"{clock(snapshot.last_seen)} UTC"),
         ("AWS denied", ", ".join(map(str, unread)) if isinstance(unread, dict) else ""),
     )
     for name, value in pairs:
@@ -147,22 +148,17 @@ def _grants(row: KeyRow) -> Iterator[str]:
 def _versions(shown: ShownKey) -> Iterator[str]:
     for version in reversed(shown.versions):
         here = "*" if version == shown.version else " "
-        yield from _wrapped(_said(version), f"  {here} {version.digest[:_SHORT]:<{_LABEL - 2}}")
+        yield from _wrapped(_said(version), f"  {here} {short_digest(version.digest):<{_LABEL - 2}}")
 
 
 def _said(version: KeyVersion) -> str:
-    seen = _clock(version.first_seen)
+    seen = clock(version.first_seen)
     if version.last_seen != version.first_seen:
-        seen += f" to {_clock(version.last_seen)}"
+        seen += f" to {clock(version.last_seen)}"
     if version.good is None:
         return seen
     note = f": {version.good.note}" if version.good.note else ""
     return f"{seen}, marked good by {version.good.who}{note}"
-
-
-def _section(title: str, lines: Iterator[str], colour: bool) -> list[str]:
-    body = list(lines)
-    return ["", paint(title, "header", on=colour), *body] if body else []
 
 
 def _wrapped(text: str, first: str) -> list[str]:
@@ -172,10 +168,6 @@ def _wrapped(text: str, first: str) -> list[str]:
     return textwrap.wrap(
         safe, _WIDTH, initial_indent=for_terminal(first), subsequent_indent=indent, break_long_words=False
     ) or [for_terminal(first).rstrip()]
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _text(value: object) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from keytrail.cli.colour import paint
+from keytrail.names import short_digest
 from keytrail.phrases import joined, start
 from keytrail.text import for_json, for_terminal, shorten
 
@@ -124,7 +125,7 @@ def _basis(plan: Plan) -> str:
     basis = plan.basis
     if not basis.digest:
         return "the key as it is, whatever its policy"
-    return f"the policy {basis.digest[:12]} ({basis.origin})"
+    return f"the policy {short_digest(basis.digest)} ({basis.origin})"
 
 
 def _loss(loss: Loss) -> str:
@@ -146,11 +147,13 @@ def _without(one: NoPlan) -> Iterator[str]:
 def _how_to_go_on(found: Proposed, given: str, colour: bool) -> Iterator[str]:
     yield paint("How to go on", "header", on=colour)
     plans = found.proposal.plans
-    named = for_terminal(shlex.quote(found.alert_id if given == "-" else given))
+    named = for_terminal(shlex.quote(given))
     if not plans:
         yield "  Nothing of this can be done by keytrail: see above for what would make a plan possible."
         return
     yield "  Nothing is changed yet. It is only with the id of a plan, and the options for AWS that you gave now:"
+    if given == "-":
+        yield "  (with the same document on stdin, and --yes, for nobody can be asked there)"
     for plan in plans:
         if not plan.sound:
             yield f"  {plan.id} ({plan.kind}) is not applied: a claim of it is refuted"

@@ -6,10 +6,11 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
 from keytrail.cli import messages
 from keytrail.cli.exits import ExitCode, code_of
@@ -28,7 +29,17 @@ _ENDINGS: tuple[type[BaseException], ...] = (
 
 
 class Commands(TyperGroup):
-    """The root of the commands. `invoke` is where errors of all of them arrive."""
+    """The root of the commands. `invoke` is where errors of all of them arrive.
+
+    The commands of `groups` are made when one of them is asked for: making all takes longer than `--help` may.
+    """
+
+    groups: ClassVar[dict[str, typer.Typer]] = {}
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, group in self.groups.items():
+            self.add_command(_Group(name, group), name)
 
     # The class of `ctx` is typer.Context or its base, by version.
     def invoke(self, ctx: Any) -> object:
@@ -52,6 +63,31 @@ class Commands(TyperGroup):
             messages.error(_defect(error))
             _trace()
             raise typer.Exit(ExitCode.INTERNAL) from error
+
+
+class _Group(TyperGroup):
+    """A group of commands, which are made when they are asked for."""
+
+    def __init__(self, name: str, group: typer.Typer) -> None:
+        self._made: Any = None
+        self._group = group
+        super().__init__(
+            name=name,
+            help=group.info.help,
+            epilog=group.info.epilog,
+            no_args_is_help=True,
+            rich_markup_mode=None,
+        )
+
+    @property
+    def commands(self) -> Any:  # by name; the class of a command is Typer's or its base's, by version
+        if self._made is None:
+            self._made = get_group(self._group).commands
+        return self._made
+
+    @commands.setter
+    def commands(self, _: object) -> None:
+        """The base gives it none."""
 
 
 def debug_wanted() -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from keytrail.investigate.change import PolicyChange
 from keytrail.investigate.model import AccountFact, ComparedChange, Relation
 from keytrail.policy import Comparison, compare
-from keytrail.settings import Accounts
+from keytrail.settings import Accounts, is_account_id
 
 ANYONE = "*"
 ORGANISATION = "org:"
@@ -53,13 +53,17 @@ def called(one: AccountFact) -> str:
 
 
 def account_of(principal: str) -> str:
-    """The account in the ARN of a principal, "" for a service.
+    """The account in the ARN of a principal, or in the name of a service's identity there; "" for a service.
 
     >>> account_of("arn:aws:iam::999988887777:role/App"), account_of("backup.amazonaws.com")
     ('999988887777', '')
+    >>> account_of("999988887777:aws:ec2-infrastructure:i-0abc")
+    '999988887777'
     """
     parts = principal.split(":")
-    return parts[4] if len(parts) > 5 else ""
+    if len(parts) > 5:
+        return parts[4]
+    return parts[0] if len(parts) > 2 and parts[1] == "aws" and is_account_id(parts[0]) else ""
 
 
 def relation_of(principal: str, change: PolicyChange, facts: Iterable[AccountFact], trust: Accounts) -> Relation:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
-from keytrail.phrases import count, start
+from keytrail.phrases import clock, count, start
 from keytrail.report.blocks import Cell, Code, Facts, Mark, Opening, Paragraph, Section, Table, Tone, section
 from keytrail.store.state.case_files import CaseFile
 from keytrail.store.state.case_plans import PlanStanding
@@ -72,8 +72,8 @@ def _facts(file: CaseFile, alerts: int, plans: Sequence[PlanLine]) -> Section:
     facts = Facts.of(
         ("Status", start(file.status)),
         ("Outcome", lines(file.outcome)),
-        ("Opened", f"{_clock(file.opened_at)} UTC by {file.opened_by}"),
-        ("Closed", f"{_clock(file.closed_at)} UTC by {file.closed_by}" if file.closed_at else ""),
+        ("Opened", f"{clock(file.opened_at)} UTC by {file.opened_by}"),
+        ("Closed", f"{clock(file.closed_at)} UTC by {file.closed_by}" if file.closed_at else ""),
         ("Alerts", count(alerts, "alert")),
         ("Plans", ", ".join(f"{number} {standing}" for standing, number in standings.items())),
     )
@@ -84,7 +84,7 @@ def _facts(file: CaseFile, alerts: int, plans: Sequence[PlanLine]) -> Section:
 
 def _timeline(moments: Sequence[Moment], most: int) -> Section | None:
     rows = tuple(
-        (_clock(one.at), (start(one.kind), Code(short(one.about))), one.who, lines(one.text)) for one in moments[:most]
+        (clock(one.at), (start(one.kind), Code(short(one.about))), one.who, lines(one.text)) for one in moments[:most]
     )
     table = Table(("Time (UTC)", "What", "Who", "How"), rows, len(moments), "moment", (16, 15, 16, 53))
     return section("What happened when", [table] if rows else [])
@@ -118,7 +118,3 @@ def lines(text: str) -> tuple[str, ...]:
 def short(id: str) -> str:
     """An id as lists show it; those of cases and plans are as short."""
     return id[:_SHORT]
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

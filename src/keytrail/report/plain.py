@@ -132,7 +132,11 @@ def _wrapped(text: str, front: str = "") -> list[str]:
 
 def _cell(value: Cell) -> str:
     pieces = value if isinstance(value, tuple) else (value,)
-    return ", ".join(shown for one in pieces if (shown := _inline(one)))
+    shown = [text for one in pieces if (text := _inline(one))]
+    # Sentences stand by themselves; the rest is an enumeration.
+    return "".join(
+        text + ("" if n == len(shown) else " " if text.endswith(".") else ", ") for n, text in enumerate(shown, 1)
+    )
 
 
 def _inline(value: Inline) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from keytrail.aws import AwsSettings, client, explained, session_region
 from keytrail.aws.answers import check_whole
 from keytrail.errors import SourceError, UsageError
+from keytrail.respond.calls import identity
 from keytrail.sources.lookup import regions_of
 
 ACTIONS_TO_FIND_ACCOUNTS = ("organizations:ListAccounts",)
@@ -104,18 +105,17 @@ def regions_in(account: Account, named: Sequence[str]) -> tuple[str, ...]:
     Raises SourceError when the account cannot be reached, is another one than it should be, or does not tell.
     """
     if account.aws.role_arn and (found := _own(account.aws)[0]) != account.id:
-        raise SourceError(f"the role {account.aws.role_arn} led into account {found} and not into {account.id}")
+        raise SourceError(
+            f"the role {account.aws.role_arn} led into account {found} and not into {account.id}",
+            advice="What answers as AWS is not AWS: check the endpoint, and proxies on the way.",
+        )
     return regions_of(tuple(dict.fromkeys(named)) or ("all",), account.aws, f"account {account.id}")
 
 
 def _own(aws: AwsSettings) -> tuple[str, str]:
-    """The account of the credentials and its partition; AWS tells without a permission."""
-    action, resource = "sts:GetCallerIdentity", aws.role_arn or "the credentials in use"
-    with explained(action=action, resource=resource):
-        answer = client("sts", aws, session_region(aws) or _ANY_REGION).get_caller_identity()
-    for member in ("Account", "Arn"):
-        check_whole(answer, member, action=action, resource=resource)
-    return answer["Account"], answer["Arn"].split(":")[1]
+    """The account of the credentials, and its partition."""
+    found = identity(aws, session_region(aws) or _ANY_REGION)
+    return found.account, found.arn.split(":")[1]
 
 
 def _members(aws: AwsSettings) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from keytrail.errors import KeytrailError, SourceError, UsageError
 from keytrail.phrases import count, joined
 from keytrail.respond.calls import Identity
+from keytrail.respond.identities import same_identity
 from keytrail.respond.model import Call, Json, Plan
 from keytrail.respond.operations import Seen, Standing, described, operation_of, standing, told
 from keytrail.respond.refusals import is_definite
@@ -170,6 +171,13 @@ class _Run:
                         advice="Use credentials of that account: --profile, --role-arn, or [respond] role_name in"
                         " keytrail.toml, a role that is assumed there.",
                     )
+            who = known[call.account]
+            # Where AWS was not asked when the plan was made, nobody knew who would apply it.
+            if call.service == "iam" and same_identity(who.arn, call.resource):
+                raise UsageError(
+                    f"{who.arn} is the identity that the plan stops: it would lock itself out",
+                    advice="Apply the plan with other credentials.",
+                )
 
     # -- calling
 

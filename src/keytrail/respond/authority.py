@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Literal
 
 from keytrail.errors import UsageError
 from keytrail.investigate.requests import Reader, Use
 from keytrail.phrases import start
 from keytrail.policy import Caller, CallerKind, KeyPolicy, PrincipalKind
-from keytrail.respond.model import Authority
+from keytrail.respond.model import Authority, Permission
 from keytrail.respond.proofs import PUT, managers
 from keytrail.respond.situation import Situation, some
 from keytrail.respond.subject import Subject
-
-Answer = Literal["allowed", "with-iam", "denied", "unknown"]
 
 # What is known of a call that an apply makes: it is direct, over TLS, for the one policy there is, and with the check.
 _CONTEXT: Mapping[str, tuple[str, ...]] = {"aws:SecureTransport": ("true",)}
@@ -72,7 +69,7 @@ def authority(situation: Situation, action: str = PUT, result: KeyPolicy | None 
         )
     later, open_later = _answer(reader, result, asked)
     sentence = _said(situation, who, action, now, open_now, others)
-    sentence += f" Afterwards it {_rank(later, open_later, subject)}."
+    sentence += f" Afterwards it {_in_words(later, open_later, subject)}."
     if later == "denied" and action == PUT:
         sentence += " KMS refuses a policy that its caller cannot replace again, so somebody else has to apply this."
     short_of = "denied" in (now, later)
@@ -80,13 +77,18 @@ def authority(situation: Situation, action: str = PUT, result: KeyPolicy | None 
 
 
 def _said(
-    situation: Situation, who: str, action: str, answer: Answer, conditions: tuple[str, ...], others: tuple[str, ...]
+    situation: Situation,
+    who: str,
+    action: str,
+    answer: Permission,
+    conditions: tuple[str, ...],
+    others: tuple[str, ...],
 ) -> str:
-    said = f"{start(who)} {_rank(answer, conditions, situation.subject, action)}."
+    said = f"{start(who)} {_in_words(answer, conditions, situation.subject, action)}."
     return f"{said} {_could(situation, others)}" if answer == "denied" else said
 
 
-def _rank(answer: Answer, conditions: tuple[str, ...], subject: Subject, action: str = "") -> str:
+def _in_words(answer: Permission, conditions: tuple[str, ...], subject: Subject, action: str = "") -> str:
     what = f"call {action} on the key" if action else "do so"
     match answer:
         case "allowed":
@@ -111,7 +113,7 @@ def _could(situation: Situation, others: tuple[str, ...]) -> str:
 # By the evaluator ----------------------------------------------------------------------------------------------------
 
 
-def _answer(reader: Reader, policy: KeyPolicy, asked: Use) -> tuple[Answer, tuple[str, ...]]:
+def _answer(reader: Reader, policy: KeyPolicy, asked: Use) -> tuple[Permission, tuple[str, ...]]:
     """The answer of a policy, and what decides where it is unknown."""
     if reader.must(asked, policy, iam=False):
         return "allowed", ()
@@ -168,4 +170,4 @@ def _roles_named(session: Caller, policies: Iterable[KeyPolicy]) -> tuple[Caller
     return tuple(found)
 
 
-__all__ = ["Answer", "authority"]
+__all__ = ["authority"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keytrail.aws import AwsSettings, client, explained
 from keytrail.aws.answers import check_whole, not_whole
 from keytrail.aws.failures import error_code
 from keytrail.errors import SourceError
+from keytrail.respond.facts import LiveGrant
 from keytrail.respond.model import Call
-from keytrail.respond.operations import Seen, operation_of, parameter
+from keytrail.respond.operations import Seen, lowered, operation_of, parameter
 from keytrail.respond.refusals import refused
 
 if TYPE_CHECKING:
@@ -33,16 +33,6 @@ class Identity:
 
     arn: str
     account: str
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A grant as ListGrants shows it; "", () and None for what it does not say."""
-
-    grant_id: str
-    grantee: str
-    operations: tuple[str, ...]
-    created: datetime | None = None
 
 
 class AwsCalls:
@@ -81,7 +71,7 @@ class AwsCalls:
         operation_of(call)  # nothing but what a plan may say is sent
         made = client(call.service, self._settings(call), _region(call))
         try:
-            getattr(made, _method(call.operation))(**call.parameters)
+            getattr(made, lowered(call.operation, "_"))(**call.parameters)
         except ResponseParserError as error:
             raise not_whole(call.action, call.resource) from error
         except (BotoCoreError, ClientError) as error:
@@ -101,11 +91,12 @@ def _region(call: Call) -> str:
 
 
 def identity(settings: AwsSettings, region: str) -> Identity:
-    """Who the credentials are. Raises SourceError."""
-    with explained(action="sts:GetCallerIdentity", resource="the caller"):
+    """Who the credentials are; AWS tells without a permission. Raises SourceError."""
+    action, resource = "sts:GetCallerIdentity", settings.role_arn or "the credentials in use"
+    with explained(action=action, resource=resource):
         answer = client("sts", settings, region).get_caller_identity()
-    check_whole(answer, "Arn", action="sts:GetCallerIdentity", resource="the caller")
-    check_whole(answer, "Account", action="sts:GetCallerIdentity", resource="the caller")
+    for member in ("Arn", "Account"):
+        check_whole(answer, member, action=action, resource=resource)
     return Identity(answer["Arn"], answer["Account"])
 
 
@@ -126,7 +117,7 @@ def key_state(kms: KMSClient, key_arn: str) -> str:
     return str(answer["KeyMetadata"]["KeyState"])
 
 
-def grants(kms: KMSClient, key_arn: str, grant_id: str = "") -> Iterator[Grant]:
+def grants(kms: KMSClient, key_arn: str, grant_id: str = "") -> Iterator[LiveGrant]:
     """The grants on a key, page by page; with `grant_id` only that one, if it is there. Raises SourceError."""
     marker = ""
     for _ in range(_MOST_PAGES):
@@ -145,7 +136,7 @@ def grants(kms: KMSClient, key_arn: str, grant_id: str = "") -> Iterator[Grant]:
             raise
         check_whole(answer, "Grants", action="kms:ListGrants", resource=key_arn)
         for one in answer["Grants"]:
-            yield Grant(
+            yield LiveGrant(
                 grant_id=one.get("GrantId", ""),
                 grantee=one.get("GranteePrincipal", ""),
                 operations=tuple(str(each) for each in one.get("Operations", ())),
@@ -167,7 +158,7 @@ def _inline_policy(iam: Any, call: Call, action: str) -> str | None:
     asked = {name: value for name, value in call.parameters.items() if name != "PolicyDocument"}
     try:
         with explained(action=action, resource=call.resource):
-            answer = getattr(iam, _method(action.partition(":")[2]))(**asked)
+            answer = getattr(iam, lowered(action.partition(":")[2], "_"))(**asked)
     except SourceError as error:
         # A role that is gone has no policy either; the call to put one there says so.
         if error_code(error.__cause__ or error) in _GONE:
@@ -199,12 +190,3 @@ def _access_key(iam: Any, call: Call) -> str | None:
             break
         marker = {"Marker": answer["Marker"]}
     return None
-
-
-def _method(operation: str) -> str:
-    """boto3's name of an operation.
-
-    >>> _method("PutKeyPolicy"), _method("GetRolePolicy")
-    ('put_key_policy', 'get_role_policy')
-    """
-    return "".join(f"_{one.lower()}" if one.isupper() else one for one in operation).lstrip("_")

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from keytrail.respond.model import Call, Plan
-from keytrail.respond.operations import described, operation_of, parameter
+from keytrail.respond.operations import described, lowered, operation_of, parameter
 from keytrail.text import for_terminal
 
 _END = "POLICY"
@@ -33,7 +33,7 @@ def script(plan: Plan) -> str:
     """
     lines = [
         f"# {for_terminal(plan.title)}",
-        f"# plan {plan.id}, for the policy with the digest {plan.basis.digest or '(none)'}",
+        f"# plan {plan.id}, for the policy with the digest {for_terminal(plan.basis.digest) or '(none)'}",
         "set -eu",
     ]
     for number, call in enumerate(plan.calls):
@@ -53,7 +53,7 @@ def _commands(plan: Plan, number: int, call: Call) -> Iterator[str]:
     if known.reads == "key policy":
         read = ["aws kms get-key-policy", *_region(call), f"--key-id {_quoted(call, 'KeyId')}", "--policy-name default"]
         yield f"# is it still the one that the plan was made for? {' '.join(read)}"
-    words = ["aws", known.service, _command(known.name), *_region(call)]
+    words = ["aws", known.service, lowered(known.name, "-"), *_region(call)]
     for name in known.parameters:
         value = f"file://{file}" if name == known.document else _quoted(call, name)
         words += [_OPTIONS[name], value]
@@ -91,12 +91,3 @@ def _region(call: Call) -> list[str]:
 
 def _quoted(call: Call, name: str) -> str:
     return shlex.quote(parameter(call, name))
-
-
-def _command(operation: str) -> str:
-    """The AWS CLI's name of an operation.
-
-    >>> _command("PutKeyPolicy")
-    'put-key-policy'
-    """
-    return "".join(f"-{one.lower()}" if one.isupper() else one for one in operation).lstrip("-")

@@ -7,22 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy.engine import Connection
-
 from keytrail.aws import AwsSettings, client
 from keytrail.aws.answers import check_whole
 from keytrail.aws.failures import error_code, source_error
 from keytrail.errors import PolicyError, SourceError
 from keytrail.investigate import KeyName
 from keytrail.policy.digest import document_of
-from keytrail.store.state.database import Database
-from keytrail.store.state.policies import DEFAULT, put_snapshot, snapshots_of
 
 ACTION = "config:GetResourceConfigHistory"
 """The IAM action that reading it needs."""
-
-SOURCE = "config"
-"""The source of snapshots that AWS Config recorded."""
 
 _TYPE = "AWS::KMS::Key"
 _ITEMS_PER_PAGE = 100
@@ -70,43 +63,6 @@ def config_history(settings: AwsSettings, keys: Mapping[KeyName, datetime | None
             notes.append(f"{place} has more items of key {key.id} than are read: the latest were taken.")
         recorded += sorted(_recorded(key, items), key=lambda one: one.time)
     return ConfigAnswer(tuple(recorded), tuple(notes))
-
-
-def take_config_history(database: Database, settings: AwsSettings, key_arns: Iterable[str]) -> tuple[str, ...]:
-    """Keep what AWS Config recorded of keys of one account and Region since it was last asked; returns notes.
-
-    Where Config is off or may not be read, that is a note. Raises StoreError.
-    """
-    names = [name for arn in key_arns if (name := KeyName.parse(arn)) is not None]
-    with database.read() as connection:
-        since = {name: known_until(connection, name) for name in names}
-    found = config_history(settings, since)
-    if found.recorded:
-        with database.write() as connection:
-            for one in found.recorded:
-                put_recorded(connection, one)
-    return found.notes
-
-
-def known_until(connection: Connection, key: KeyName) -> datetime | None:
-    """Up to when the state has what AWS Config recorded of a key, None where it has nothing."""
-    mine = [one.last_seen for one in snapshots_of(connection, key.arn) if one.source == SOURCE]
-    return max(mine, default=None)
-
-
-def put_recorded(connection: Connection, recorded: Recorded) -> bool:
-    """Keep what AWS Config recorded as a snapshot of that time; returns whether it is new."""
-    key = recorded.key
-    return put_snapshot(
-        connection,
-        key_arn=key.arn,
-        account=key.account,
-        region=key.region,
-        source=SOURCE,
-        texts={DEFAULT: recorded.policy},
-        facts={},
-        at=recorded.time,
-    )
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -166,13 +122,4 @@ def _policy(item: Mapping[str, object]) -> str | None:
     return str(text)
 
 
-__all__ = [
-    "ACTION",
-    "SOURCE",
-    "ConfigAnswer",
-    "Recorded",
-    "config_history",
-    "known_until",
-    "put_recorded",
-    "take_config_history",
-]
+__all__ = ["ACTION", "ConfigAnswer", "Recorded", "config_history"]

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from keytrail.investigate.accounts import account_of
 from keytrail.investigate.names import at
-from keytrail.policy import evaluate
 from keytrail.respond.authority import authority
-from keytrail.respond.model import Basis, Call, Claim, Loss, NoPlan, Plan
-from keytrail.respond.situation import Situation, some
-from keytrail.respond.uses import RecentUse
+from keytrail.respond.model import Basis, Claim, Loss, NoPlan, Plan
+from keytrail.respond.proofs import PUT
+from keytrail.respond.situation import Situation, key_call, some
+from keytrail.respond.uses import by_principal
 
-_ENABLE = "kms:EnableKey"
+_ENABLING = frozenset({"kms:EnableKey", PUT})
+"""Whoever may set the policy of a disabled key can permit the rest to itself."""
 
 
 def disable_key(situation: Situation) -> Iterator[Plan | NoPlan]:
@@ -34,17 +35,7 @@ def disable_key(situation: Situation) -> Iterator[Plan | NoPlan]:
         why="Only if the access cannot be taken back in another way: while the key is disabled, nobody can decrypt"
         " with it, neither whoever gained access nor those who need it.",
         basis=Basis("", None, "DescribeKey" if subject.key_state == "enabled" else "records"),
-        calls=(
-            Call(
-                "kms",
-                "DisableKey",
-                {"KeyId": subject.key.arn},
-                subject.key.account,
-                subject.key.region,
-                subject.key.arn,
-                undo="EnableKey: the key is as it was, within a minute or so.",
-            ),
-        ),
+        calls=(key_call(subject, "DisableKey", undo="EnableKey: the key is as it was, within a minute or so."),),
         claims=(_stays_off(situation),),
         losses=tuple(_losses(situation)),
         authority=authority(situation, "kms:DisableKey"),
@@ -53,24 +44,27 @@ def disable_key(situation: Situation) -> Iterator[Plan | NoPlan]:
 
 
 def _stays_off(situation: Situation) -> Claim:
-    """Whether those who gained can enable the key again."""
+    """Whether those who gained can enable the key again, by themselves or by giving themselves the permission."""
     subject = situation.subject
     said = "KMS refuses every use of a disabled key, by policy and by grant"
-    comparison, current = subject.comparison, subject.current
-    if comparison is None or current is None:
+    if subject.after.policy is None or subject.current is None:
         return Claim("rogue_gone", f"{said}; it is not known who can enable it again.", "open")
-    able = [(one, one.witness) for one in comparison.gains if _ENABLE in one.actions]
-    asked = [(one, replace(witness, action=_ENABLE)) for one, witness in able if witness is not None]
-    still = [
-        (one, request)
-        for one, request in asked
-        if evaluate(current.policy, request, subject.owner, key_arn=subject.key.arn).possible
+    # What the policy of now still gives, not whether it gives what shows the gain: that is one request of many.
+    found = subject.compare(subject.before.policy if subject.baseline == "before" else None, subject.current.policy)
+    able = [one for one in found.gains if not _ENABLING.isdisjoint(one.actions)]
+    shown = [
+        (one, replace(one.witness, action=action))
+        for one in able
+        for action in sorted(_ENABLING.intersection(one.actions))
+        if one.witness is not None
     ]
-    if still:
-        who = situation.names(name for one, _ in still for name in one.principals)
-        shown = tuple(request.to_witness() for _, request in still)
-        return Claim("rogue_gone", f"{said}, but {who}, who gained access, can enable it again.", "refuted", shown)
-    if comparison.incomplete or len(asked) < len(able):
+    if shown:
+        who = situation.names(name for one, _ in shown for name in one.principals)
+        examples = tuple(request.to_witness() for _, request in shown)
+        # A brake that may be let go is still one: whoever pulls it has to know, and to go on.
+        told = f"{said}, but {who}, who gained access, can enable it again: put the policy back, or stop them, as well."
+        return Claim("rogue_gone", told, "open", examples)
+    if able or found.incomplete:
         return Claim(
             "rogue_gone", f"{said}; it could not be shown that nobody who gained access can enable it.", "open"
         )
@@ -78,7 +72,7 @@ def _stays_off(situation: Situation) -> Claim:
 
 
 def _losses(situation: Situation) -> Iterator[Loss]:
-    for principal, uses in _by_principal(situation).items():
+    for principal, uses in by_principal(() if situation.uses is None else situation.uses.uses).items():
         actions = tuple(dict.fromkeys(name for one in uses for name in one.permissions))
         yield Loss((principal,), actions, not situation.subject.is_trusted(account_of(principal)), situation.used(uses))
 
@@ -90,8 +84,8 @@ def _warnings(situation: Situation) -> Iterator[str]:
     elif not seen.uses:
         yield f"The records from {at(seen.since)} on show no use of the key: what would break is not known."
     else:
-        users = _by_principal(situation)
-        said = {one: f"{situation.name(one)} ({situation.used(uses)})" for one, uses in users.items()}
+        users = by_principal(seen.uses).items()
+        said = {one: f"{situation.name(one)} ({situation.used(uses)})" for one, uses in users}
         ours = [text for one, text in said.items() if situation.subject.is_trusted(account_of(one))]
         others = [text for one, text in said.items() if not situation.subject.is_trusted(account_of(one))]
         yield f"This would break what uses the key: {some(ours) or 'nothing of trusted accounts that records show'}."
@@ -103,13 +97,6 @@ def _warnings(situation: Situation) -> Iterator[str]:
     if seen is not None and not seen.complete:
         yield "There are more kinds of uses than are told apart."
     yield "Services that hold a data key in memory go on for a while, and may fail hours later."
-
-
-def _by_principal(situation: Situation) -> dict[str, list[RecentUse]]:
-    found: dict[str, list[RecentUse]] = {}
-    for one in () if situation.uses is None else situation.uses.uses:
-        found.setdefault(one.principal, []).append(one)
-    return found
 
 
 __all__ = ["disable_key"]

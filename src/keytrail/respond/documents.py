@@ -14,9 +14,7 @@ from typing import NamedTuple, TypeAlias
 from keytrail.errors import UsageError
 from keytrail.policy import KeyPolicy, Principal, PrincipalKind, Statement
 from keytrail.policy.places import Path, Span, spans
-
-MAX_BYTES = 32_768
-"""Size of a key policy that KMS takes."""
+from keytrail.respond.facts import MOST_POLICY_BYTES
 
 Removed: TypeAlias = Mapping[int, Set[Principal] | None]
 """What goes, by the index of the statement: these principals of it, or with None the whole statement."""
@@ -199,9 +197,9 @@ def fit(document: Document) -> Document:
     if not document.statements:
         raise _no_statement()
     size = len(document.text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
+    if size > MOST_POLICY_BYTES:
         raise UsageError(
-            f"the policy would have {size:,} bytes, and KMS takes {MAX_BYTES:,}",
+            f"the policy would have {size:,} bytes, and KMS takes {MOST_POLICY_BYTES:,}",
             advice="Write it with less white space, or take out of it what is not needed.",
         )
     return document

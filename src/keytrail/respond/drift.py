@@ -96,14 +96,15 @@ class Differing:
 
     @property
     def id(self) -> str:
-        """The same whenever the same difference is found: 32 hex digits."""
+        """The same whenever the same difference is found, and another one when it comes back: 32 hex digits."""
         source = self.reported.source
+        seen = source.time.isoformat() if source is not None and source.time is not None else ""
         told = (
             "keytrail/drift/1",
             self.observed.key.arn,
             self.observed.digest,
             self.reported.digest or "",
-            (source.event_id if source else None) or "",
+            (source.event_id if source else None) or seen,
         )
         return hashlib.sha256("\0".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

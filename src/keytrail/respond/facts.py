@@ -100,7 +100,7 @@ class GrantSeen:
 
 @dataclass(frozen=True, slots=True)
 class LiveGrant:
-    """A grant as ListGrants answers it."""
+    """A grant as ListGrants shows it; "", () and None for what it does not say."""
 
     grant_id: str
     grantee: str

@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keytrail.investigate.accounts import account_of
 from keytrail.investigate.names import at
 from keytrail.investigate.requests import caller_of
 from keytrail.investigate.uses import is_among
 from keytrail.phrases import count, start
 from keytrail.policy import CallerKind, powers
 from keytrail.respond.authority import authority
+from keytrail.respond.facts import GrantSeen
 from keytrail.respond.model import Basis, Call, Claim, Loss, NoPlan, Plan
-from keytrail.respond.situation import Situation, some
-from keytrail.respond.subject import GrantSeen, Subject
+from keytrail.respond.operations import GRANT_ID
+from keytrail.respond.situation import Situation, key_call, some
+from keytrail.respond.subject import Subject
 
-_ID = re.compile(r"[A-Za-z0-9]{1,128}", re.ASCII)
-_OF_SERVICES = re.compile(r":role/aws-service-role/|:assumed-role/aws:|\.amazonaws\.com(\.cn)?$")
+# Paths and names that IAM gives to nobody but AWS services. Whatever else stands in a name is for its owner to choose.
+_OF_SERVICES = re.compile(
+    r"arn:[a-z-]+:(iam::\d{12}:role/aws-service-role/|sts::\d{12}:assumed-role/aws:)|\d{12}:aws:", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,8 @@ def revoke_grants(situation: Situation) -> Iterator[Plan | NoPlan]:
     """Revoke each grant to principals that gained, to accounts that nobody vouches for, or made by the actor since."""
     subject = situation.subject
     found = [one for grant in subject.grants if (one := _target(subject, grant)) is not None]
-    targets = [one for one in found if _ID.fullmatch(one.grant.grant_id)]
-    nameless = [one for one in found if not _ID.fullmatch(one.grant.grant_id)]
+    targets = [one for one in found if GRANT_ID.fullmatch(one.grant.grant_id)]
+    nameless = [one for one in found if not GRANT_ID.fullmatch(one.grant.grant_id)]
     if not targets:
         yield _none(subject, nameless)
         return
@@ -61,15 +66,17 @@ def _target(subject: Subject, grant: GrantSeen) -> _Target | None:
     name = grant.grant_id[:12] or "without a known id"
     made = f" made at {at(grant.created)}" if grant.created else ""
     is_actors = grant.since and grant.created_by in subject.identities
-    service = bool(_OF_SERVICES.search(grant.grantee))
+    grantee, account = caller_of(grant.grantee), account_of(grant.grantee)
+    service = _OF_SERVICES.match(grant.grantee) is not None or (
+        grantee is not None and grantee.kind is CallerKind.SERVICE
+    )
     if is_actors:
         return _Target(grant, f"grant {name} was{made} by who made the change", service)
+    # A service that works for another account reads the data for that one.
+    if not subject.is_trusted(account):
+        return _Target(grant, f"grant {name}{made} lets in account {account}, which nobody vouches for", service)
     if service:
         return None  # services give themselves grants for what they encrypt; without them data cannot be read
-    grantee = caller_of(grant.grantee)
-    account = None if grantee is None else grantee.account
-    if account is not None and not subject.is_trusted(account):
-        return _Target(grant, f"grant {name}{made} lets in account {account}, which nobody vouches for", service)
     if grant.since and grantee is not None and any(is_among(one, grantee) for one in _named(subject)):
         return _Target(grant, f"grant {name}{made} is held by somebody to whom the change gave access", service)
     return None
@@ -98,13 +105,10 @@ def _none(subject: Subject, nameless: list[_Target]) -> NoPlan:
 
 
 def _call(subject: Subject, grant: GrantSeen) -> Call:
-    return Call(
-        "kms",
+    return key_call(
+        subject,
         "RevokeGrant",
-        {"KeyId": subject.key.arn, "GrantId": grant.grant_id},
-        subject.key.account,
-        subject.key.region,
-        subject.key.arn,
+        GrantId=grant.grant_id,
         undo="A revoked grant cannot be brought back; CreateGrant can make a new one with the same grantee, operations"
         " and constraints.",
     )
@@ -154,7 +158,7 @@ def _warnings(situation: Situation, targets: list[_Target], nameless: list[_Targ
         if one.by_service:
             yield (
                 f"Grant {one.grant.grant_id[:12]} is held by {who}: an AWS service may need it for data that it"
-                " encrypted with the key. It goes because who made the change made it."
+                f" encrypted with the key. It goes all the same: {one.why}."
             )
         elif one.grant.created is not None and not one.grant.since:
             yield f"Grant {one.grant.grant_id[:12]} to {who} is older than the change ({at(one.grant.created)})."

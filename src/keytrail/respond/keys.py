@@ -207,7 +207,10 @@ def _policies(kms: KMSClient, key_arn: str, parts: _Parts) -> dict[str, str]:
         try:
             digest_of_text(answer["Policy"])
         except PolicyError as error:
-            raise SourceError(f"the policy {name} of {key_arn} is {error.what}") from error
+            raise SourceError(
+                f"the policy {name} of {key_arn} is {error.what}",
+                advice="What answers as KMS is not KMS: check the endpoint, and proxies on the way.",
+            ) from error
         found[name] = answer["Policy"]
     return found
 

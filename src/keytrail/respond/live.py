@@ -11,7 +11,8 @@ from keytrail.aws import AwsSettings, client
 from keytrail.errors import PolicyError, SourceError
 from keytrail.investigate import KeyName
 from keytrail.policy.digest import digest_of_text
-from keytrail.respond.calls import Grant, Identity, grants, identity, key_policy, key_state
+from keytrail.respond.calls import Identity, grants, identity, key_policy, key_state
+from keytrail.respond.facts import LiveGrant
 
 _T = TypeVar("_T")
 
@@ -27,7 +28,7 @@ class Live:
     read_at: datetime
     text: str | None = None
     digest: str | None = None
-    grants: tuple[Grant, ...] | None = None
+    grants: tuple[LiveGrant, ...] | None = None
     state: str | None = None
     caller: Identity | None = None
     missing: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,8 @@ Parameters: TypeAlias = Mapping[str, object]
 Kind = Literal["restore", "remove", "recondition", "revoke-grants", "disable-key", "quarantine", "revoke-sessions"]
 Answer = Literal["proved", "refuted", "open"]
 """refuted: an example shows the opposite. open: neither could be shown, and `sentence` says why."""
+Permission = Literal["allowed", "with-iam", "denied", "unknown"]
+"""allowed: by the key policy alone. with-iam: if IAM of the caller's account allows it."""
 
 ID_LENGTH = 12
 """Hex digits of a plan's id."""
@@ -93,13 +95,13 @@ class Loss:
 class Authority:
     """Whether who applies the plan may: before it on what is there, and after it again on the result.
 
-    `caller` is "" when it is not known who will. Answers: allowed (by the key policy alone), with-iam (if IAM of its
-    account allows it), denied, unknown. `others` are those who could, where it may not; `sentence` is for people.
+    `caller` is "" when it is not known who will. `others` are those who could, where it may not; `sentence` is for
+    people.
     """
 
     caller: str
-    now: Literal["allowed", "with-iam", "denied", "unknown"]
-    afterwards: Literal["allowed", "with-iam", "denied", "unknown"]
+    now: Permission
+    afterwards: Permission
     others: tuple[str, ...]
     sentence: str
 
@@ -192,6 +194,8 @@ def plan_of(data: Mapping[str, object]) -> Plan:
     )
     if plan.id != known:
         raise ValueError("the plan is not what its id says")
+    if plan.after is not None and not any(plan.after in call.parameters.values() for call in plan.calls):
+        raise ValueError("the plan does not do what it shows")
     return plan
 
 

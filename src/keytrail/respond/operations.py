@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keytrail.errors import PolicyError, UsageError
-from keytrail.policy.digest import digest_of_text
+from keytrail.policy.digest import digest_of_text, document_of
 from keytrail.respond.model import Call, Json
 from keytrail.respond.sameness import same_policy
 
@@ -26,11 +26,15 @@ ENABLED, DISABLED = "Enabled", "Disabled"
 ACTIVE, INACTIVE = "Active", "Inactive"
 
 _KEY = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,128}", re.ASCII)
-_GRANT = re.compile(r"[A-Za-z0-9]{1,128}", re.ASCII)
+GRANT_ID = re.compile(r"[A-Za-z0-9]{1,128}", re.ASCII)
+ACCESS_KEY_ID = re.compile(r"AKIA[A-Z0-9]{12,124}", re.ASCII)
+"""Of a long-lived one."""
+
+# The option that a name follows on a command line must not be taken for another one.
+IAM_NAME = re.compile(r"[A-Za-z0-9_+=,.@][A-Za-z0-9_+=,.@-]{0,127}", re.ASCII)
+"""Of a user, a role or an inline policy, without a path."""
+
 _DEFAULT, _INACTIVE = re.compile("default"), re.compile(INACTIVE)
-_ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{12,124}", re.ASCII)
-# Names of IAM; the option that a name follows on a command line must not be taken for another one.
-_NAME = re.compile(r"[A-Za-z0-9_+=,.@][A-Za-z0-9_+=,.@-]{0,127}", re.ASCII)
 _DOCUMENT = re.compile(r"\s*\{.*", re.DOTALL)
 _MOMENT = re.compile(r'"aws:TokenIssueTime"\s*:\s*"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)"', re.ASCII)
 
@@ -51,9 +55,9 @@ class Operation:
     document: str = ""
 
 
-_ROLE_POLICY = {"RoleName": _NAME, "PolicyName": _NAME, "PolicyDocument": _DOCUMENT}
-_USER_POLICY = {"UserName": _NAME, "PolicyName": _NAME, "PolicyDocument": _DOCUMENT}
-_KEY_STATUS = {"UserName": _NAME, "AccessKeyId": _ACCESS_KEY, "Status": _INACTIVE}
+_ROLE_POLICY = {"RoleName": IAM_NAME, "PolicyName": IAM_NAME, "PolicyDocument": _DOCUMENT}
+_USER_POLICY = {"UserName": IAM_NAME, "PolicyName": IAM_NAME, "PolicyDocument": _DOCUMENT}
+_KEY_STATUS = {"UserName": IAM_NAME, "AccessKeyId": ACCESS_KEY_ID, "Status": _INACTIVE}
 OPERATIONS: Mapping[str, Operation] = {
     f"{one.service}:{one.name}": one
     for one in (
@@ -65,7 +69,7 @@ OPERATIONS: Mapping[str, Operation] = {
             ("kms:GetKeyPolicy",),
             "Policy",
         ),
-        Operation("kms", "RevokeGrant", {"KeyId": _KEY, "GrantId": _GRANT}, "grant", ("kms:ListGrants",)),
+        Operation("kms", "RevokeGrant", {"KeyId": _KEY, "GrantId": GRANT_ID}, "grant", ("kms:ListGrants",)),
         Operation("kms", "DisableKey", {"KeyId": _KEY}, "key state", ("kms:DescribeKey",)),
         Operation("iam", "PutRolePolicy", _ROLE_POLICY, "role policy", ("iam:GetRolePolicy",), "PolicyDocument"),
         Operation("iam", "PutUserPolicy", _USER_POLICY, "user policy", ("iam:GetUserPolicy",), "PolicyDocument"),
@@ -102,9 +106,21 @@ def operation_of(call: Call) -> Operation:
         value = call.parameters[name]
         if not isinstance(value, str) or not form.fullmatch(value):
             raise UsageError(f"the plan's call of {call.action} has a {name} that AWS would not take", advice=_AGAIN)
+    if known.service == "iam" and known.document and not _only_denies(parameter(call, known.document)):
+        raise UsageError("the plan's policy for IAM does not only deny", advice=_AGAIN)
     if not _is_about(call, known):
         raise UsageError(f"the plan's call of {call.action} is not for {call.resource}, as it says", advice=_AGAIN)
     return known
+
+
+def _only_denies(text: str) -> bool:
+    """Whether a policy gives nothing to whom it is put on."""
+    try:
+        statements = document_of(text).get("Statement")
+    except PolicyError:
+        return False
+    listed = statements if isinstance(statements, list) else [statements]
+    return all(isinstance(one, dict) and one.get("Effect") == "Deny" for one in listed)
 
 
 def _is_about(call: Call, known: Operation) -> bool:
@@ -116,6 +132,15 @@ def _is_about(call: Call, known: Operation) -> bool:
         return call.parameters["KeyId"] == call.resource and parts[3] == call.region
     kind, _, name = parts[5].partition("/")
     return name.rpartition("/")[2] == call.parameters.get(f"{kind.capitalize()}Name")
+
+
+def lowered(operation: str, between: str) -> str:
+    """An operation in small letters: with "_" as boto3 names it, with "-" as the AWS CLI does.
+
+    >>> lowered("PutKeyPolicy", "_"), lowered("GetRolePolicy", "-")
+    ('put_key_policy', 'get-role-policy')
+    """
+    return re.sub("(?<=.)(?=[A-Z])", between, operation).lower()
 
 
 def parameter(call: Call, name: str) -> str:

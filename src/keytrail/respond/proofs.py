@@ -14,7 +14,7 @@ from keytrail.policy import Caller, CallerKind, Change, Comparison, KeyPolicy, R
 from keytrail.respond.model import Answer, Claim, Json, Loss
 from keytrail.respond.situation import Situation, some
 from keytrail.respond.subject import Subject
-from keytrail.respond.uses import RecentUse
+from keytrail.respond.uses import RecentUse, by_principal
 
 PUT = "kms:PutKeyPolicy"
 
@@ -38,13 +38,13 @@ def rogue_gone(situation: Situation, result: KeyPolicy) -> Claim:
         if found.incomplete or found.proof.new_access != "proved":
             return Claim("rogue_gone", f"No access beyond the good version was found, {_unfinished(found)}", "open")
         if back := _let_in_again(situation, result):
-            said = "Nobody can do anything that the version before the change does not allow; but that one lets in"
+            said = (
+                "The policy lets nobody do anything that the version before the change does not; but that one lets in"
+            )
             return Claim(
                 "rogue_gone", f"{said} {back}, which nobody vouches for, and the policy of now does not.", "open"
             )
-        return Claim(
-            "rogue_gone", "Nobody can do anything with the key that the good version does not allow.", "proved"
-        )
+        return Claim("rogue_gone", "The policy lets nobody do anything that the good version does not allow.", "proved")
     shown = _witnesses(found.gains)
     who = situation.names(name for one in found.gains for name in one.principals)
     what = powers([action for one in found.gains for action in one.actions])
@@ -89,6 +89,12 @@ def let_in_again(subject: Subject, before: KeyPolicy, after: KeyPolicy) -> str:
     """Whom nobody vouches for the policy after lets in and the one before does not, in words; "" for nobody."""
     had, has = (outsiders(subject, subject.compare(None, one)) for one in (before, after))
     return _called([one for one in has if one not in had])
+
+
+def still_lets_in(subject: Subject, before: KeyPolicy, after: KeyPolicy) -> str:
+    """Whom nobody vouches for both policies let in, in words; "" for nobody."""
+    had, has = (outsiders(subject, subject.compare(None, one)) for one in (before, after))
+    return _called([one for one in has if one in had])
 
 
 def _called(accounts: Sequence[str]) -> str:
@@ -296,10 +302,8 @@ def _baseline(subject: Subject) -> KeyPolicy | None:
 
 
 def _users(situation: Situation, uses: Sequence[RecentUse]) -> str:
-    by: dict[str, list[RecentUse]] = {}
-    for one in uses:
-        by.setdefault(one.principal, []).append(one)
-    return some(f"{situation.name(principal)} ({situation.used(each)})" for principal, each in by.items())
+    found = by_principal(uses).items()
+    return some(f"{situation.name(principal)} ({situation.used(each)})" for principal, each in found)
 
 
 def _example(use: RecentUse) -> Json:
@@ -325,4 +329,14 @@ def _unfinished(comparison: Comparison) -> str:
     return f"but the proof is not complete: {why}."
 
 
-__all__ = ["PUT", "let_in_again", "losses", "managers", "outsiders", "owner_manages", "rogue_gone", "services_keep"]
+__all__ = [
+    "PUT",
+    "let_in_again",
+    "losses",
+    "managers",
+    "outsiders",
+    "owner_manages",
+    "rogue_gone",
+    "services_keep",
+    "still_lets_in",
+]

@@ -13,17 +13,16 @@ from keytrail.investigate.requests import caller_of
 from keytrail.phrases import count, start
 from keytrail.policy import Caller, CallerKind
 from keytrail.respond.facts import Suspect
+from keytrail.respond.identities import same_identity
 from keytrail.respond.model import Basis, Call, Json, Kind, Loss, NoPlan, Plan
+from keytrail.respond.operations import ACCESS_KEY_ID, IAM_NAME
 from keytrail.respond.proofs import managers
-from keytrail.respond.reading import same_identity
 from keytrail.respond.situation import Situation, some
 from keytrail.respond.uses import SessionUse
 
 PREFIX = "keytrail-quarantine-"
 """How the names of the inline policies begin, by which they are found again."""
 
-_NAME = re.compile(r"[A-Za-z0-9_+=,.@][A-Za-z0-9_+=,.@-]{0,127}", re.ASCII)
-_ACCESS_KEY = re.compile(r"AKIA[A-Z0-9]{12,124}", re.ASCII)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9]", re.ASCII)
 _SSO = "AWSReservedSSO_"
 _CENTER = "In IAM Identity Center: end the user's sessions, disable the user, or take the assignment away."
@@ -96,7 +95,7 @@ def _quarantine(situation: Situation, one: _Identity) -> Plan:
     kind = one.caller.kind.value
     text = json.dumps(denies_all(), separators=(",", ":"))
     calls = [
-        _put(situation, one, _policy_name(situation, ""), text),
+        _put(one, _policy_name(situation, ""), text),
         *(
             Call(
                 "iam",
@@ -122,7 +121,7 @@ def _quarantine(situation: Situation, one: _Identity) -> Plan:
 
 def _revoke(situation: Situation, one: _Identity) -> Plan:
     text = json.dumps(denies_sessions(situation.now), separators=(",", ":"))
-    call = _put(situation, one, _policy_name(situation, "sessions-"), text)
+    call = _put(one, _policy_name(situation, "sessions-"), text)
     plan = _plan(situation, "revoke-sessions", one, (call,), text)
     return replace(
         plan,
@@ -152,7 +151,7 @@ def _plan(situation: Situation, kind: Kind, one: _Identity, calls: tuple[Call, .
     )
 
 
-def _put(situation: Situation, one: _Identity, policy: str, text: str) -> Call:
+def _put(one: _Identity, policy: str, text: str) -> Call:
     kind = "Role" if one.caller.kind is CallerKind.ROLE else "User"
     return Call(
         "iam",
@@ -207,7 +206,7 @@ def _identity(situation: Situation, kind: Kind, suspect: Suspect) -> _Identity |
         return NoPlan(kind, f"{who} is a role of IAM Identity Center, which IAM cannot change.", _CENTER)
     if path.split("/")[0] == "aws-service-role":
         return NoPlan(kind, f"{who} is a service-linked role, which only its AWS service can change.")
-    if not _NAME.fullmatch(name):
+    if not IAM_NAME.fullmatch(name):
         return NoPlan(kind, f"{who} has a name that IAM does not take.")
     if situation.caller is not None and same_identity(situation.caller, suspect.principal):
         return NoPlan(
@@ -232,7 +231,7 @@ def _access_keys(situation: Situation, one: _Identity) -> tuple[str, ...]:
         return ()
     seen = () if situation.uses is None else situation.uses.sessions
     used = [key for each in seen if each.principal == one.suspect.principal for key in each.access_keys]
-    return tuple(key for key in dict.fromkeys((one.suspect.access_key, *used)) if _ACCESS_KEY.fullmatch(key))
+    return tuple(key for key in dict.fromkeys((one.suspect.access_key, *used)) if ACCESS_KEY_ID.fullmatch(key))
 
 
 def _others(situation: Situation, one: _Identity) -> str:

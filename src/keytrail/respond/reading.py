@@ -15,6 +15,7 @@ from keytrail.investigate.reading import Json, inner, investigation_of, moment, 
 from keytrail.policy import KeyPolicy
 from keytrail.policy.digest import digest_of
 from keytrail.respond.facts import MOST_POLICY_BYTES, Current, GrantSeen, KeyState, LiveGrant, Suspect, Version
+from keytrail.respond.identities import principal_of, without_path
 
 
 def told_of(alert: Json) -> Json:
@@ -43,7 +44,7 @@ def version_of(told: Json, key: KeyName) -> Version:
     name = text(source, "event_name")
     by = f" by {short(author, key.account)}" if author else ""
     when = f" at {at(time)}" if time is not None else ""
-    origin = f"{name}{when}{by}, event {text(source, 'event_id')}" if name else f"snapshot {place}{when}"
+    origin = f"{name}{when}{by}, event {text(source, 'event_id')}" if name else f"{place or 'a snapshot'}{when}"
     version = Version(
         status if status in ("known", "default", "none", "gap") else "unknown",  # type: ignore[arg-type]
         origin=origin if source else "",
@@ -115,30 +116,14 @@ def suspects_of(found: Json) -> tuple[Suspect, ...]:
         text(actor, "access_key") if long_lived else "",
     )
     opened = [
-        Suspect(who, _principal(who), "", account_of(who), opened=True)
+        Suspect(who, principal_of(who), "", account_of(who), opened=True)
         for who in (text(act, "who") for act in objects(actor, "chain") if text(act, "outcome") == "success")
     ]
     each: dict[str, Suspect] = {}
     for one in (made, *opened):
         if one.principal:
-            each.setdefault(_name(one.principal), one)
+            each.setdefault(without_path(one.principal), one)
     return tuple(each.values())
-
-
-def _principal(who: str) -> str:
-    """The principal behind a caller: of a session its role, whose path the session's ARN does not tell."""
-    parts = who.split(":", 5)
-    if len(parts) < 6 or not parts[5].startswith("assumed-role/"):
-        return who
-    role = parts[5].removeprefix("assumed-role/").partition("/")[0]
-    return f"arn:{parts[1]}:iam::{parts[4]}:role/{role}"
-
-
-def _name(principal: str) -> str:
-    """What a principal is told from others by: names of roles and users are unique in an account, whatever the path."""
-    head, _, rest = principal.rpartition(":")
-    kind, _, path = rest.partition("/")
-    return f"{head}:{kind}/{path.rpartition('/')[2]}"
 
 
 def grants_of(found: Json, live: Sequence[LiveGrant] | None, time: datetime) -> tuple[GrantSeen, ...]:
@@ -181,13 +166,3 @@ def left_out(found: Json) -> int:
     related = inner(found, "related_activity")
     names = ("grants_since", "surviving_grants")
     return sum(max(0, number(related, f"{name}_total") - len(objects(related, name))) for name in names)
-
-
-def same_identity(one: str, other: str) -> bool:
-    """Whether two ARNs are of the same role or user; the ARN of a session is one of its role.
-
-    >>> role = "arn:aws:iam::111122223333:role/path/Admin"
-    >>> same_identity("arn:aws:sts::111122223333:assumed-role/Admin/dana", role)
-    True
-    """
-    return _name(_principal(one)) == _name(_principal(other))

@@ -70,5 +70,7 @@ def is_definite(error: BaseException) -> bool:
         return False
     if error_code(error) in THROTTLED:
         return True
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return isinstance(status, int) and 400 <= status < 500
+    told = response.get("ResponseMetadata", {})
+    status = told.get("HTTPStatusCode", 0)
+    # The refusal of a call that was sent again says nothing about the one before, whose answer was lost.
+    return isinstance(status, int) and 400 <= status < 500 and not told.get("RetryAttempts")

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from keytrail.policy import KeyPolicy, Statement
 from keytrail.respond.edits import Edited, NotPossible, removal
+from keytrail.respond.facts import Current
 from keytrail.respond.model import Kind, NoPlan, Plan
 from keytrail.respond.proofs import outsiders
 from keytrail.respond.replacement import READ_IT, UNKNOWN, replacement
 from keytrail.respond.situation import Situation
-from keytrail.respond.subject import Current, Subject
+from keytrail.respond.subject import Subject
 
 _SAME = "The rest of the policy stays as it is, byte for byte."
 

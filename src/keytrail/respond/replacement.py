@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from keytrail.names import short_digest
+from keytrail.policy import KeyPolicy
 from keytrail.respond.authority import authority
 from keytrail.respond.edits import Edited, NotPossible
-from keytrail.respond.facts import MOST_POLICY_BYTES, Current
-from keytrail.respond.model import Basis, Call, Kind, NoPlan, Plan
-from keytrail.respond.proofs import losses, owner_manages, rogue_gone, services_keep
-from keytrail.respond.situation import Situation, sentence
+from keytrail.respond.facts import Current
+from keytrail.respond.model import Basis, Kind, NoPlan, Plan
+from keytrail.respond.proofs import losses, owner_manages, rogue_gone, services_keep, still_lets_in
+from keytrail.respond.situation import Situation, key_call, sentence
+from keytrail.respond.subject import Subject
 
 UNKNOWN = "It is not known what policy the key has now."
 READ_IT = "Let keytrail read the live policy: it needs kms:GetKeyPolicy on the key."
@@ -29,17 +32,13 @@ def replacement(
     subject = situation.subject
     if isinstance(edited, NotPossible):
         return NoPlan(kind, sentence(edited.why), edited.advice)
-    size = len(edited.text.encode("utf-8", "surrogatepass"))
-    if size > MOST_POLICY_BYTES:
-        return NoPlan(kind, f"The policy would have {size:,} bytes, and KMS takes {MOST_POLICY_BYTES:,}.")
-    call = Call(
-        "kms",
+    call = key_call(
+        subject,
         "PutKeyPolicy",
-        {"KeyId": subject.key.arn, "PolicyName": "default", "Policy": edited.text},
-        subject.key.account,
-        subject.key.region,
-        subject.key.arn,
-        undo=f"PutKeyPolicy with the policy that this plan found (digest {current.digest[:12]}), which it keeps.",
+        PolicyName="default",
+        Policy=edited.text,
+        undo=f"PutKeyPolicy with the policy that this plan found (digest {short_digest(current.digest)}), which it"
+        " keeps.",
     )
     return Plan(
         kind=kind,
@@ -60,11 +59,17 @@ def replacement(
         ),
         losses=losses(situation, edited.policy),
         authority=authority(situation, result=edited.policy),
-        warnings=(*warnings, *_warnings(current)),
+        warnings=(*warnings, *_warnings(subject, current, edited.policy)),
     )
 
 
-def _warnings(current: Current) -> Iterator[str]:
+def _warnings(subject: Subject, current: Current, result: KeyPolicy) -> Iterator[str]:
+    good = subject.good
+    if good is not None and not good.marked and (who := still_lets_in(subject, current.policy, result)):
+        yield (
+            f"Afterwards the policy still lets in {who}, which nobody vouches for: the version before the change does"
+            " so as well, and nobody marked it as good. Look who let them in."
+        )
     if current.read_at is None:
         yield (
             f"The policy that the key has now was not read from AWS; the newest that is known is from {current.origin}."

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from keytrail.investigate.names import at
 from keytrail.policy import KeyPolicy
 from keytrail.respond.edits import restoration
+from keytrail.respond.facts import Current, Good
+from keytrail.respond.identities import same_identity
 from keytrail.respond.model import NoPlan, Plan
 from keytrail.respond.proofs import let_in_again
-from keytrail.respond.reading import same_identity
 from keytrail.respond.replacement import READ_IT, UNKNOWN, replacement
 from keytrail.respond.situation import Situation
-from keytrail.respond.subject import Current, Good, Subject
+from keytrail.respond.subject import Subject
 
 
 def restore(situation: Situation) -> Iterator[Plan | NoPlan]:

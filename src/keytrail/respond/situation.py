@@ -8,13 +8,14 @@ from datetime import datetime
 
 from keytrail.investigate.names import at, short, times
 from keytrail.phrases import joined, start
+from keytrail.respond.model import Call
 from keytrail.respond.subject import Subject
 from keytrail.respond.uses import Deleted, RecentUse, RecentUses
 
 MOST_NAMED = 5
 """Names in one sentence."""
 
-MOST_EXAMPLES = 2
+MOST_RESOURCES = 2
 """Resources that tell what a use was for."""
 
 
@@ -49,7 +50,13 @@ class Situation:
         actions = list(dict.fromkeys(one.action for one in uses))
         said = f"{some(actions)} {times(sum(one.count for one in uses))}, last at {at(max(one.last for one in uses))}"
         said += f", through {some(through)}" if through else ""
-        return said + (f", for {some(resources, most=MOST_EXAMPLES)}" if resources else "")
+        return said + (f", for {some(resources, most=MOST_RESOURCES)}" if resources else "")
+
+
+def key_call(subject: Subject, operation: str, *, undo: str, **parameters: str) -> Call:
+    """A call of KMS that changes the key of an alert."""
+    key = subject.key
+    return Call("kms", operation, {"KeyId": key.arn, **parameters}, key.account, key.region, key.arn, undo)
 
 
 def some(names: Iterable[str], last: str = "and", most: int = MOST_NAMED) -> str:
@@ -73,4 +80,4 @@ def sentence(text: str) -> str:
     return f"{start(text).rstrip('.')}."
 
 
-__all__ = ["MOST_NAMED", "Situation", "sentence", "some"]
+__all__ = ["MOST_NAMED", "Situation", "key_call", "sentence", "some"]

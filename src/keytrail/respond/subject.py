@@ -14,6 +14,7 @@ from keytrail.investigate.compare import gained_principals
 from keytrail.investigate.model import ComparedChange, PolicyVersion
 from keytrail.investigate.names import at
 from keytrail.investigate.reading import Json, inner, objects, text
+from keytrail.names import short_digest
 from keytrail.policy import Comparison, KeyPolicy, compare
 from keytrail.respond.facts import (
     Current,
@@ -189,7 +190,7 @@ def choose_good(marks: Iterable[Mark], before: Version, time: datetime) -> Good 
     """
     for mark in sorted(marks, key=lambda one: one.at, reverse=True):
         try:
-            policy = KeyPolicy.parse(mark.text, name=f"the version {mark.digest[:12]} marked good")
+            policy = KeyPolicy.parse(mark.text, name=f"the version {short_digest(mark.digest)} marked good")
         except PolicyError:
             continue
         note = f" ({mark.note})" if mark.note else ""
@@ -209,16 +210,4 @@ def choose_good(marks: Iterable[Mark], before: Version, time: datetime) -> Good 
     return Good(before.text, before.policy, before.digest, why, gap, time=before.time, author=before.author)
 
 
-__all__ = [
-    "Current",
-    "Good",
-    "GrantSeen",
-    "KeyState",
-    "LiveGrant",
-    "Mark",
-    "Subject",
-    "Suspect",
-    "Version",
-    "choose_good",
-    "subject_of",
-]
+__all__ = ["Subject", "choose_good", "subject_of"]

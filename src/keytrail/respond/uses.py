@@ -100,6 +100,14 @@ class RecentUses:
     complete: bool = True
 
 
+def by_principal(uses: Iterable[RecentUse]) -> dict[str, list[RecentUse]]:
+    """Uses by who it was, in their order."""
+    found: dict[str, list[RecentUse]] = {}
+    for one in uses:
+        found.setdefault(one.principal, []).append(one)
+    return found
+
+
 def recent_uses(
     store: EventStore,
     key: KeyName,
@@ -220,4 +228,4 @@ def _about(event: Event, kind: str) -> str:
     return text_of(event.parameters, f"{kind}Name") or text_of(event.response, kind, f"{kind}Name")
 
 
-__all__ = ["LONG_LIVED", "Deleted", "RecentUse", "RecentUses", "SessionUse", "recent_uses"]
+__all__ = ["LONG_LIVED", "Deleted", "RecentUse", "RecentUses", "SessionUse", "by_principal", "recent_uses"]

@@ -111,16 +111,14 @@ def add_alerts(database: Database, case: str, alerts: Sequence[str], *, who: str
     """Put alerts into a case that is open; how many were named, and how many were not in it. Raises UsageError."""
     named = resolve(database, alerts)
     with database.write() as connection:
-        held = case_file(connection, case)
-        return len(named), len(add_alerts_to(connection, held.id, named, who=who, now=now))
+        return len(named), len(add_alerts_to(connection, case, named, who=who, now=now))
 
 
 def remove_alerts(database: Database, case: str, alerts: Sequence[str], *, who: str, now: datetime) -> tuple[int, int]:
     """Take alerts out of a case that is open; how many were named, and how many were in it. Raises UsageError."""
     named = resolve(database, alerts)
     with database.write() as connection:
-        held = case_file(connection, case)
-        return len(named), len(remove_alerts_from(connection, held.id, named, who=who, now=now))
+        return len(named), len(remove_alerts_from(connection, case, named, who=who, now=now))
 
 
 def write_note(database: Database, case: str, text: str, *, who: str, now: datetime) -> CaseFile:

@@ -12,14 +12,14 @@ from keytrail.investigate import Event, KeyName
 from keytrail.policy import KeyPolicy
 from keytrail.respond.guardrail.calls import query_of
 from keytrail.respond.guardrail.lockout import LockOut, lock_out
-from keytrail.respond.guardrail.model import Document, Guardrail, Kind, guardrail
+from keytrail.respond.guardrail.model import Document, Group, Guardrail, Kind, guardrail
 from keytrail.respond.guardrail.registry import FORMS, Form, forms_of
 from keytrail.respond.guardrail.simulate import Simulation, simulate
-from keytrail.respond.guardrail.statements import WAYS, denied_actions, groups_but
+from keytrail.respond.guardrail.statements import WAYS, denied_actions, denied_groups, groups_but
 from keytrail.respond.keys import DELETED
 from keytrail.search.examine import read_row
 from keytrail.service.accounts import trust
-from keytrail.service.installation import Installation, installation
+from keytrail.service.installation import Installation, installation, is_set_up
 from keytrail.service.lake_store import limits_of
 from keytrail.service.query import run_query
 from keytrail.service.requests import Observe, QueryRequest, Report
@@ -82,6 +82,11 @@ class GuardrailResult:
     notes: tuple[str, ...]
     not_covered: tuple[str, ...]
 
+    @property
+    def denied(self) -> tuple[Group, ...]:
+        """The groups of actions that the forms deny, templates with all that is in them."""
+        return denied_groups(self.guardrail, (kind for one in self.written for kind in one.form.kinds))
+
 
 def make_guardrail(
     request: GuardrailRequest, *, now: datetime, observe: Observe | None = None, report: Report = lambda _: None
@@ -107,12 +112,15 @@ def make_guardrail(
     days = request.days if request.days is not None else settings.guardrail.days
     since = now - timedelta(days=days)
     notes = list(unfit)
+    warnings = list(_warnings(rail, kinds, request.management_account))
     tried: Simulation | None = None
     if not kinds:
         notes.append("no form that was asked for denies anything: there is nothing to try on records")
-    elif not request.sources and not _is_there(settings):
+    elif not request.sources and not is_set_up(settings):
         notes.append("it was not tried: there is no lake here, and no SOURCE was given")
     else:
+        if not request.sources:
+            warnings += _unknown_days(settings, since)
         query = query_of(denied_actions(rail, kinds))
         events = (
             _of_sources(request, query, since, now, observe, report)
@@ -139,7 +147,7 @@ def make_guardrail(
         written,
         tried,
         found,
-        tuple(_warnings(rail, kinds, request.management_account)),
+        tuple(warnings),
         tuple(notes),
         tuple(dict.fromkeys((*limits, *_ALWAYS))),
     )
@@ -168,7 +176,7 @@ def _kinds(written: Iterable[Written], *, asked: bool) -> tuple[Kind, ...]:
     kinds: dict[Kind, None] = {}
     for one in written:
         for kind in one.form.kinds:
-            if kind != "boundary" or (asked and names & {"boundary"}):
+            if kind != "boundary" or (asked and "boundary" in names):
                 kinds[kind] = None
     return tuple(kinds)
 
@@ -208,10 +216,6 @@ def _warnings(rail: Guardrail, kinds: tuple[Kind, ...], management: str | None) 
 # -- records ----------------------------------------------------------------------------------------------------------
 
 
-def _is_there(settings: Settings) -> bool:
-    return bool(settings.state.url) or (settings.lake.folder / "state.db").exists()
-
-
 def _of_sources(
     request: GuardrailRequest, query: str, since: datetime, until: datetime, observe: Observe | None, report: Report
 ) -> Iterator[Event]:
@@ -249,13 +253,23 @@ def _of_lake(settings: Settings, query: str, since: datetime, until: datetime) -
                 yield event
 
 
+def _unknown_days(settings: Settings, since: datetime) -> Iterator[str]:
+    """Says where the lake does not reach back to a time: nothing denied there is no sign of anything."""
+    with installation(settings) as home:
+        begin = min((one.first for segment in home.catalog.segments() for one in segment.file.sites), default=None)
+    if begin is None:
+        yield "the lake has no records yet: it was tried on nothing"
+    elif begin > since:
+        yield f"the lake's records begin at {begin:%Y-%m-%d %H:%M} UTC: on the days before, it was not tried"
+
+
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 
 def _keys(settings: Settings) -> Iterator[tuple[KeyName, KeyPolicy]]:
     """The keys whose policies are known: of the state, and of exported files, which come later."""
     texts: dict[str, str] = {}
-    if _is_there(settings):
+    if is_set_up(settings):
         with installation(settings) as home:
             texts |= _of_state(home)
     for path in settings.investigate.snapshots:

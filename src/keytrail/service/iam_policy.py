@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from shlex import quote
 
 from keytrail.errors import UsageError
 from keytrail.phrases import joined
@@ -92,15 +94,19 @@ def iam_policies(settings: Settings, feeds: FeedSettings) -> tuple[IdentityPolic
 
 
 def policy_for(policies: Iterable[IdentityPolicy], identity: str) -> IdentityPolicy:
-    """The policy of an identity. Raises UsageError for a role that the settings do not name."""
+    """The policy of an identity; of an organisation's roles any may be named.
+
+    Raises UsageError for a role that the settings do not name.
+    """
     known = {one.identity: one for one in policies}
-    if identity not in known:
+    named = next((name for name in known if name == identity or fnmatchcase(identity, name)), None)
+    if named is None:
         roles = [one for one in known if one]
         raise UsageError(
             f"the settings do not name the role {identity!r}",
             advice=f"They name {joined(roles)}." if roles else "They name no role.",
         )
-    return known[identity]
+    return known[named]
 
 
 # -- needs ------------------------------------------------------------------------------------------------------------
@@ -213,8 +219,8 @@ def _notes(needs: list[_Need], roles: list[str]) -> Iterator[str]:
     actions = {one.action for one in needs}
     for role in roles:
         yield (
-            f"{role} needs a policy of its own (keytrail config iam-policy --role {role}), and a trust policy that "
-            "lets this identity assume it"
+            f"{role} needs a policy of its own (keytrail config iam-policy --role {quote(role)}), and a trust policy "
+            "that lets this identity assume it"
         )
     services = [name for name, action in (("s3", "s3:GetObject"), ("sqs", "sqs:ReceiveMessage")) if action in actions]
     if services:

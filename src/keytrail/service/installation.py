@@ -28,6 +28,11 @@ class Installation:
     catalog: SqlCatalog
 
 
+def is_set_up(settings: Settings) -> bool:
+    """Whether there is a state to open, as far as can be told without opening it."""
+    return bool(settings.state.url) or (settings.lake.folder / _STATE).exists()
+
+
 @contextmanager
 def installation(settings: Settings, *, set_up: bool = False) -> Iterator[Installation]:
     """Open what the settings name; `set_up` makes what is not there and migrates what is older.

@@ -12,13 +12,15 @@ from sqlalchemy.engine import Connection
 from keytrail.errors import PolicyError
 from keytrail.investigate import KeyName, Knowledge, PolicyChange, Snapshot
 from keytrail.policy import KeyPolicy
-from keytrail.respond.config_history import SOURCE as CONFIG
 from keytrail.respond.drift import Observed, Unjudged
 from keytrail.respond.keys import DELETED
 from keytrail.store.state.policies import KeySnapshot, document, snapshots_of
 
 LIVE = "kms"
 """The source of snapshots that were read from KMS: what a key had at that time."""
+
+CONFIG = "config"
+"""The source of snapshots that AWS Config recorded."""
 
 SOURCES: Mapping[Literal["kms", "config"], str] = {"kms": "the snapshot of", "config": "AWS Config's item of"}
 """How the places of snapshots begin, by their source."""
@@ -97,11 +99,10 @@ def _text(connection: Connection, one: KeySnapshot, known: dict[str, str | None]
     if one.digest not in known:
         text = document(connection, one.digest)
         try:
-            known[one.digest] = None if text is None else text
-            if text is not None:
-                KeyPolicy.parse(text, name=one.key_arn)
+            KeyPolicy.parse(text or "", name=one.key_arn)
         except PolicyError:
-            known[one.digest] = None
+            text = None
+        known[one.digest] = text
     return known[one.digest]
 
 
@@ -110,4 +111,4 @@ def _time(one: Snapshot) -> datetime:
     return one.time
 
 
-__all__ = ["LIVE", "SOURCES", "kept_snapshots", "observed_of", "place", "with_kept"]
+__all__ = ["CONFIG", "LIVE", "SOURCES", "kept_snapshots", "observed_of", "place", "with_kept"]

@@ -12,8 +12,10 @@ from sqlalchemy.engine import Connection
 
 from keytrail.errors import UsageError
 from keytrail.investigate import KeyName
+from keytrail.names import short_digest
 from keytrail.phrases import count, joined
 from keytrail.policy import KeyPolicy
+from keytrail.respond.keys import DELETED
 from keytrail.service.policy import Version
 from keytrail.service.policy_diff import PolicyDiff, diff_policies
 from keytrail.settings import Accounts
@@ -29,13 +31,11 @@ from keytrail.store.state.policies import (
     latest_policies,
     latest_snapshots,
     mark_good,
-    snapshots_of,
+    policy_spans,
     unmark_good,
 )
 
 AUDIT_KIND = "policy"
-SHORT_DIGEST = 12
-"""Hex digits by which people tell versions apart."""
 
 _LEAST_DIGEST = 4
 _MOST_NAMED = 5
@@ -59,6 +59,11 @@ class KeyRow:
         return self.policy is not None and any(one.digest == self.policy.digest for one in self.good)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether AWS lists the key no longer."""
+        return self.snapshot.facts.get("state") == DELETED
+
+    @property
     def aliases(self) -> tuple[str, ...]:
         return _texts(self.snapshot.facts.get("aliases"))
 
@@ -72,10 +77,10 @@ class KeyRow:
         """As plain JSON values."""
         snapshot, policy = self.snapshot, self.policy
         return {
-            **snapshot.facts,
             "key_arn": snapshot.key_arn,
             "account": snapshot.account,
             "region": snapshot.region,
+            **snapshot.facts,
             "digest": None if policy is None else policy.digest,
             "since": None if policy is None else policy.first_seen.isoformat(),
             "read_at": None if policy is None else policy.last_seen.isoformat(),
@@ -138,7 +143,7 @@ def list_keys(
 ) -> tuple[KeyRow, ...]:
     """The keys that are known, of these accounts and Regions if any are named, by account, Region and alias.
 
-    `not_good` leaves out those whose policy is marked.
+    `not_good` leaves out those whose policy is marked, and those that are gone.
     """
     policies, good = latest_policies(connection), all_good_versions(connection)
     rows = (
@@ -146,7 +151,7 @@ def list_keys(
         for one in latest_snapshots(connection)
         if (not accounts or one.account in accounts) and (not regions or one.region in regions)
     )
-    found = [row for row in rows if not (not_good and row.is_good)]
+    found = [row for row in rows if not (not_good and (row.is_good or row.is_gone))]
     return tuple(sorted(found, key=lambda row: (row.snapshot.account, row.snapshot.region, row.aliases[:1] or ("~",))))
 
 
@@ -189,17 +194,10 @@ def _names(row: KeyRow) -> Iterator[str]:
 def versions_of(connection: Connection, key_arn: str) -> tuple[KeyVersion, ...]:
     """The versions of a key's policy, oldest first; one that comes back is there twice."""
     good = {one.digest: one for one in good_versions(connection, key_arn)}
-    found: list[KeyVersion] = []
-    for one in snapshots_of(connection, key_arn):
-        if one.digest is None:
-            continue
-        last = found[-1] if found else None
-        if last is not None and last.digest == one.digest:
-            sources = tuple(dict.fromkeys((*last.sources, one.source)))
-            found[-1] = replace(last, last_seen=max(last.last_seen, one.last_seen), sources=sources)
-        else:
-            found.append(KeyVersion(one.digest, one.first_seen, one.last_seen, (one.source,), good.get(one.digest)))
-    return tuple(found)
+    return tuple(
+        KeyVersion(one.digest, one.first_seen, one.last_seen, one.sources, good.get(one.digest))
+        for one in policy_spans(connection, key_arn).get(key_arn, ())
+    )
 
 
 def show_key(connection: Connection, text: str, *, version: str | None = None, at: datetime | None = None) -> ShownKey:
@@ -232,7 +230,7 @@ def version_named(versions: Sequence[KeyVersion], text: str) -> KeyVersion:
     asked = text.strip().lower()
     found = [one for one in versions if one.digest.startswith(asked)] if _DIGEST.fullmatch(asked) else []
     digests = list(dict.fromkeys(one.digest for one in found))
-    known = joined(list(dict.fromkeys(one.digest[:SHORT_DIGEST] for one in versions)))
+    known = joined(list(dict.fromkeys(short_digest(one.digest) for one in versions)))
     if not digests:
         raise UsageError(
             f"the key has no version {text!r}",
@@ -303,7 +301,7 @@ def diff_versions(
 
 def _version(connection: Connection, one: KeyVersion) -> Version:
     text = document(connection, one.digest)
-    origin = f"version {one.digest[:SHORT_DIGEST]}, seen {_span(one)}"
+    origin = f"version {short_digest(one.digest)}, seen {_span(one)}"
     if text is None:
         return Version(None, "unknown", origin, "its text is not kept")
     return Version(KeyPolicy.parse(text, name=origin), "known", origin, since=one.first_seen.date())

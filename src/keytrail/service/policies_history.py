@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from keytrail.errors import SourceError, StoreError, UsageError
@@ -33,7 +33,7 @@ from keytrail.service.running import open_sources
 from keytrail.service.snapshots import read_snapshots
 from keytrail.service.stores import archive_store
 from keytrail.settings import Accounts, Settings
-from keytrail.store import EventStore, Selector
+from keytrail.store import ArchiveStore, EventStore, Selector
 from keytrail.store.state.policies import KeySnapshot, good_versions, snapshots_of
 
 Json = dict[str, object]
@@ -111,7 +111,7 @@ class HistoryOfKey:
 
 
 def history_of_key(
-    request: HistoryOfKeyRequest, *, observe: Observe | None = None, report: Report | None = None
+    request: HistoryOfKeyRequest, *, now: datetime, observe: Observe | None = None, report: Report | None = None
 ) -> HistoryOfKey:
     """Put together what is known of a key's policies.
 
@@ -123,7 +123,7 @@ def history_of_key(
         home = _home(request, stack)
         key, kept, good = _kept(request.key, home)
         files = [one for path in settings.investigate.snapshots for one in read_snapshots(str(path))]
-        store = stack.enter_context(_store(request, home, observe))
+        store = stack.enter_context(_store(request, home, now, observe))
         events = [event for event in policy_events(store) if _is_about(event, key)]
         logging = tuple(events_of(store.find(Selector.kql(LOGGING_QUERY))))
         coverage = store.coverage()
@@ -178,19 +178,21 @@ def _snapshots(home: Installation | None, key: KeyName) -> tuple[Snapshot, ...]:
 
 
 @contextmanager
-def _store(request: HistoryOfKeyRequest, home: Installation | None, observe: Observe | None) -> Iterator[EventStore]:
+def _store(
+    request: HistoryOfKeyRequest, home: Installation | None, now: datetime, observe: Observe | None
+) -> Iterator[EventStore]:
     if request.sources:
         sources = open_sources(request.sources, request.settings)
         yield archive_store(sources, request.settings, jobs=request.jobs, observe=observe)
     else:
         assert home is not None  # else a source was named
-        with lake_store(home, datetime.now(UTC)) as store:
+        with lake_store(home, now) as store:
             yield store
 
 
 def _tell(store: EventStore, report: Report | None) -> None:
-    for problem in getattr(store, "new_problems", tuple)():
-        if report is not None:
+    if isinstance(store, ArchiveStore) and report is not None:
+        for problem in store.new_problems():
             report(problem)
 
 

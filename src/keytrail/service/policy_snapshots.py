@@ -14,8 +14,9 @@ from keytrail.aws import AwsSettings, forget
 from keytrail.errors import InputError, SourceError
 from keytrail.phrases import count
 from keytrail.respond.accounts import Account, Wanted, accounts_of, regions_in
-from keytrail.respond.config_history import take_config_history
 from keytrail.respond.keys import DELETED, KeyRead, Listed, NotRead, list_keys, patient, read_keys
+from keytrail.service.config_snapshots import take_config_history
+from keytrail.service.kept_policies import LIVE
 from keytrail.service.policy_export import export_policies
 from keytrail.service.requests import Report
 from keytrail.service.running import aws_settings
@@ -29,9 +30,6 @@ from keytrail.store.state.policies import (
     put_snapshot,
     thin_snapshots,
 )
-
-SOURCE = "kms"
-"""What snapshots say of where they come from."""
 
 # Calls that are under way at a time: few enough to leave most of the quotas of an account to what uses its keys.
 _THREADS = 8
@@ -186,7 +184,7 @@ class _Run:
                         key_arn=key.key_arn,
                         account=key.account,
                         region=key.region,
-                        source=SOURCE,
+                        source=LIVE,
                         texts=key.texts,
                         facts=dict(key.facts),
                         at=key.at,
@@ -213,7 +211,7 @@ class _Run:
                     key_arn=last.key_arn,
                     account=last.account,
                     region=last.region,
-                    source=SOURCE,
+                    source=LIVE,
                     texts={},
                     facts=last.facts | {"state": DELETED},
                     at=max(self.clock(), last.last_seen),

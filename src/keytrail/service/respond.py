@@ -16,11 +16,14 @@ from keytrail.errors import InputError, Place, PolicyError, UsageError
 from keytrail.fields import INVESTIGATION
 from keytrail.investigate import KeyName
 from keytrail.investigate.reading import inner, investigation_of, text
+from keytrail.names import short_digest
+from keytrail.respond.accounts import role_arn
+from keytrail.respond.facts import Current, Mark
 from keytrail.respond.live import Live, read_live
 from keytrail.respond.model import Kind, Plan, Proposal
 from keytrail.respond.propose import propose
-from keytrail.respond.reading import told_of
-from keytrail.respond.subject import Current, KeyState, LiveGrant, Mark, Subject, subject_of
+from keytrail.respond.reading import state_of, told_of
+from keytrail.respond.subject import Subject, subject_of
 from keytrail.respond.uses import RecentUses, recent_uses
 from keytrail.service.accounts import trust
 from keytrail.service.installation import Installation, installation
@@ -114,8 +117,8 @@ def propose_plans(
         accounts=accounts,
         current=_current(live),
         marks=marks,
-        live_grants=_live_grants(live),
-        key_state=_state(live),
+        live_grants=None if live is None else live.grants,
+        key_state=None if live is None or live.state is None else state_of(live.state),
     )
     if not subject.alert_id:
         subject = replace(subject, alert_id=alert.id)
@@ -127,7 +130,12 @@ def propose_plans(
     proposal = propose(subject, caller=None if live is None else live.caller_arn, uses=uses, now=now)
     kept = _of_kinds(proposal, request.kinds)
     _keep(home, alert.id, kept.plans, who=who, now=now)
-    told = (*notes, *_notes(request, live, uses, subject))
+    if _is_document(request.alert):
+        notes.append(
+            "the alert comes as a document: the key, who made the change and the policy before it are as that says, "
+            "and were not compared with records"
+        )
+    told = (*notes, *_notes(live, uses, subject))
     return Proposed(alert.id, subject, kept, live, told, dict(_tried(home, kept.plans)))
 
 
@@ -263,7 +271,7 @@ def settings_for(request: RespondRequest, account: str, partition: str) -> AwsSe
     if request.role_arn:
         return replace(aws, role_arn=request.role_arn)
     if asked.role_name:
-        role = f"arn:{partition}:iam::{account}:role/{asked.role_name}"
+        role = role_arn(account, asked.role_name, partition)
         return replace(aws, role_arn=role, external_id=asked.external_id)
     return aws
 
@@ -277,19 +285,6 @@ def _current(live: Live | None) -> Current | None:
         return None
 
 
-def _live_grants(live: Live | None) -> tuple[LiveGrant, ...] | None:
-    if live is None or live.grants is None:
-        return None
-    return tuple(LiveGrant(one.grant_id, one.grantee, one.operations, one.created) for one in live.grants)
-
-
-def _state(live: Live | None) -> KeyState | None:
-    if live is None or live.state is None:
-        return None
-    known: Mapping[str, KeyState] = {"Enabled": "enabled", "Disabled": "disabled"}
-    return known.get(live.state, "pending" if live.state.startswith("Pending") else "unknown")
-
-
 def _marks(home: Installation, key_arn: str) -> tuple[list[Mark], list[str]]:
     """The versions that were marked as good, and what is not there of them."""
     marks, notes = [], []
@@ -297,7 +292,7 @@ def _marks(home: Installation, key_arn: str) -> tuple[list[Mark], list[str]]:
         for good in good_versions(connection, key_arn):
             kept = document(connection, good.digest)
             if kept is None:
-                notes.append(f"the version {good.digest[:12]}, marked as good, is not in the state any more")
+                notes.append(f"the version {short_digest(good.digest)}, marked as good, is not in the state any more")
             else:
                 marks.append(Mark(kept, good.digest, good.at, good.who, good.note))
     return marks, notes
@@ -327,7 +322,7 @@ def _uses(store: EventStore | None, subject: Subject, days: int, now: datetime) 
     return recent_uses(store, subject.key, since, until, subject.accounts, subject.policies, subject.identities)
 
 
-def _notes(request: RespondRequest, live: Live | None, uses: RecentUses | None, subject: Subject) -> Iterator[str]:
+def _notes(live: Live | None, uses: RecentUses | None, subject: Subject) -> Iterator[str]:
     if live is None:
         yield "AWS was not asked (--no-live): the plans rest on records, which may not tell the latest change"
     else:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from keytrail.respond.calls import AwsCalls
+from keytrail.respond.model import Call
 from keytrail.store.state.plans import steps_of
 from tests.cli.conftest import Keytrail
 from tests.cli.service_state import here
@@ -81,6 +83,29 @@ def test_a_process_that_dies_between_a_call_and_its_answer_is_made_good_by_the_n
     assert result.exit_code == 0, result.stderr
     assert [one["outcome"] for one in json.loads(result.stdout)] == ["there already", "agreed"]
     assert proxy.count("PutKeyPolicy") == 1
+
+
+@pytest.mark.usefixtures("config")
+def test_what_was_applied_before_an_interruption_is_told(
+    keytrail: Keytrail, alert: str, incident: Incident, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kms(proxy.upstream).create_grant(
+        KeyId=incident.key, GranteePrincipal="arn:aws:iam::999988887777:role/thief", Operations=["Decrypt"]
+    )
+    ids = {one["kind"]: one["id"] for one in shown(keytrail, alert)["plans"]}
+    do = AwsCalls.do
+
+    def interrupted(self: AwsCalls, call: Call) -> None:
+        if call.operation == "RevokeGrant":
+            raise KeyboardInterrupt
+        do(self, call)
+
+    monkeypatch.setattr(AwsCalls, "do", interrupted)
+    both = ("--apply", ids["restore"], "--apply", ids["revoke-grants"])
+    result = keytrail("respond", alert, *both, "--yes", "--accept-open", "--format", "json")
+    assert result.exit_code == 130
+    assert [(one["kind"], one["outcome"]) for one in json.loads(result.stdout)] == [("restore", "agreed")]
+    assert "apply the plan again" in result.stderr
 
 
 @pytest.mark.usefixtures("config")

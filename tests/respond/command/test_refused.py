@@ -69,6 +69,18 @@ def test_a_plan_that_was_tampered_with_is_not_applied(keytrail: Keytrail, alert:
     assert "not what was shown" in refused(keytrail, proxy, alert, "--apply", plan, "--yes")
 
 
+@pytest.mark.usefixtures("config")
+def test_a_plan_that_shows_another_policy_than_it_sends_is_not_applied(
+    keytrail: Keytrail, alert: str, proxy: Proxy
+) -> None:
+    plan = plan_id(keytrail, alert)
+    with here() as home, home.database.write() as connection:
+        [stored] = [one for one in plans_of_alert(connection, alert) if one.id == plan]
+        document = stored.document | {"after": FOREIGN}
+        connection.execute(sa.update(plans).where(plans.c.id == plan).values(document=document))
+    assert "not what was shown" in refused(keytrail, proxy, alert, "--apply", plan, "--yes")
+
+
 @pytest.mark.parametrize(
     ("answer", "options", "said"), [("refuted", ("--accept-open",), "is for"), ("open", (), "--accept-open")]
 )

@@ -142,7 +142,15 @@ def test_an_investigation_on_stdin_is_enough(keytrail: Keytrail, incident: Incid
     text = json.dumps(investigation_of(incident.document)).encode()
     result = keytrail("respond", "-", "--format", "json", stdin=text)
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["key_arn"] == incident.key
+    found = json.loads(result.stdout)
+    assert found["key_arn"] == incident.key
+    assert any("were not compared with records" in note for note in found["notes"])
+    # How to go on is what works: the document again.
+    told = keytrail("respond", "-", "--format", "text", stdin=text).stdout
+    [plan] = [one for one in found["plans"] if one["kind"] == "restore"]
+    assert f"  keytrail respond - --apply {plan['id']}" in told
+    applied = keytrail("respond", "-", "--apply", plan["id"], "--yes", "--accept-open", stdin=text)
+    assert applied.exit_code == 0, applied.stderr
 
 
 @pytest.mark.usefixtures("config")

@@ -11,10 +11,10 @@ from moto.iam.policy_validation import IAMPolicyDocumentValidator
 
 from keytrail.errors import UsageError
 from keytrail.respond.guardrail.forms import terraform
-from keytrail.respond.guardrail.registry import FORMS, forms_of
+from keytrail.respond.guardrail.registry import FORMS, Form, forms_of
 from keytrail.respond.guardrail.statements import BOUNDARY_NAME, WAYS
 
-BY_NAME = {one.name: one for one in FORMS}
+BY_NAME: dict[str, Form] = {one.name: one for one in FORMS}
 WIDE = "arn:aws:iam::*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_BreakGlass_*"
 
 
@@ -286,8 +286,9 @@ def _value(text: str, at: int) -> tuple[Any, int]:
         members, at = {}, _blank(text, at + 1)
         while text[at] != "}":
             name, at = _string(text, at)
-            assert text[at : at + 3] == " = "
-            members[name], at = _value(text, at + 3)
+            at = _blank(text, at)
+            assert text[at : at + 2] == "= "
+            members[name], at = _value(text, at + 2)
             at = _blank(text, at)
         return members, at + 1
     word = re.compile(r"[a-z0-9.]+").match(text, at)

@@ -95,7 +95,7 @@ def test_another_fact_is_another_line_of_the_same_policy(database: Database) -> 
     assert (latest.digest, latest.policies, latest.facts) == (None, {}, {"state": "PendingDeletion"})
     assert first.facts == {"state": "Enabled", "tags": {HOSTILE: "x"}}
     assert first.policies == {"default": digest_of_text(A)}
-    assert known == {KEY: policies.PolicySpan(KEY, digest_of_text(A), NOW, NOW + HOUR)}
+    assert known == {KEY: policies.PolicySpan(KEY, digest_of_text(A), NOW, NOW + HOUR, ("kms",))}
 
 
 def test_what_is_learned_later_about_earlier_times_finds_its_place(database: Database) -> None:
@@ -117,6 +117,22 @@ def test_sources_have_lines_of_their_own_and_the_latest_is_the_one_seen_last(dat
         assert [one.source for one in policies.snapshots_of(connection, KEY)] == ["config", "kms"]
         latest = policies.latest_snapshots(connection)
     assert [(one.key_arn, one.source) for one in latest] == [(KEY, "kms"), (OTHER, "kms")]
+
+
+def test_a_policy_that_came_back_between_two_looks_is_the_last_one(database: Database) -> None:
+    put(database, A, NOW)
+    put(database, A, NOW + 4 * HOUR)
+    put(database, B, NOW + HOUR, source="config")  # its recorder was stopped then
+    a, b = digest_of_text(A), digest_of_text(B)
+    with database.read() as connection:
+        spans = policies.policy_spans(connection)[KEY]
+        last = policies.latest_policies(connection)[KEY]
+    assert [(one.digest, one.first_seen, one.last_seen, one.sources) for one in spans] == [
+        (a, NOW, NOW, ("kms",)),
+        (b, NOW + HOUR, NOW + HOUR, ("config",)),
+        (a, NOW + 4 * HOUR, NOW + 4 * HOUR, ("kms",)),
+    ]
+    assert last == spans[-1]
 
 
 def test_looks_at_the_same_time_make_one_line(

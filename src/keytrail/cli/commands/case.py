@@ -15,9 +15,9 @@ from keytrail.cli import messages, options
 from keytrail.cli.case_text import CASE_COLUMNS, CASE_TABLE, case_facts
 from keytrail.cli.colour import wanted
 from keytrail.cli.commands.alerts import Ids, Reason
-from keytrail.cli.output import Format, PageFormat, choose_format, open_output
+from keytrail.cli.output import Format, PageFormat, choose_format, make_folder, open_output
 from keytrail.cli.service_tools import ids_given, opened, so_already, write_rows
-from keytrail.errors import OutputError, UsageError
+from keytrail.errors import UsageError
 from keytrail.phrases import count
 from keytrail.text import for_json
 
@@ -310,10 +310,7 @@ def export(
 
 
 def _into_folder(found: Dossier, folder: Path, forms: Sequence[PageFormat], now: datetime, *, force: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {str(folder)!r}: {error.strerror or error}") from error
+    make_folder(folder)
     for form in forms:
         path = folder / f"{found.file.id}.{_SUFFIXES[form]}"
         with open_output(str(path), force=force) as out:

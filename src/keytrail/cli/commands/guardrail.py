@@ -13,7 +13,7 @@ from keytrail.cli import messages, options
 from keytrail.cli.colour import wanted
 from keytrail.cli.commands.policy import TextFormat
 from keytrail.cli.exits import ExitCode, finished
-from keytrail.cli.output import open_output
+from keytrail.cli.output import make_folder, open_output
 from keytrail.errors import OutputError, SourceError
 from keytrail.phrases import count
 from keytrail.text import for_json
@@ -131,7 +131,7 @@ def guardrail(
         without=tuple(without or ()),
         keys=tuple(key or ()),
         sources=tuple(sources or ()),
-        days=days if days is not None else settings.guardrail.days,
+        days=days,
         organisation=organisation,
         management_account=account_id(management_account, "--management-account") if management_account else None,
         settings=settings,
@@ -142,7 +142,7 @@ def guardrail(
             found = make_guardrail(request, now=datetime.now(UTC), observe=observe, report=problems.add)
         if output is not None:
             _write(found, Path(output), force=force)
-        _print(found, output_format, days=request.days or 0, texts=output is None)
+        _print(found, output_format, texts=output is None and bool(form))
     except SourceError as error:
         if error not in problems.unreached:
             raise
@@ -152,12 +152,14 @@ def guardrail(
     if not quiet:
         for text in found.notes:
             messages.note(text)
+        if output is None and not form and output_format is TextFormat.TEXT:
+            messages.note("--output FOLDER writes the files; --form NAME shows the text of one")
         if output is not None:
             messages.note(f"wrote {count(sum(len(one.documents) for one in found.written), 'file')} to {output}")
     raise typer.Exit(finished(unreached=bool(problems.unreached), unreadable=bool(problems.unreadable)))
 
 
-def _print(found: GuardrailResult, form: TextFormat, *, days: int, texts: bool) -> None:
+def _print(found: GuardrailResult, form: TextFormat, *, texts: bool) -> None:
     with open_output(None) as out:
         if form is TextFormat.JSON:
             from keytrail.cli.guardrail_json import guardrail_json
@@ -166,7 +168,7 @@ def _print(found: GuardrailResult, form: TextFormat, *, days: int, texts: bool) 
         else:
             from keytrail.cli.guardrail_text import guardrail_text
 
-            out.write(guardrail_text(found, texts=texts, days=days, colour=wanted(out)) + "\n")
+            out.write(guardrail_text(found, texts=texts, colour=wanted(out)) + "\n")
 
 
 def _write(found: GuardrailResult, folder: Path, *, force: bool) -> None:
@@ -178,10 +180,7 @@ def _write(found: GuardrailResult, folder: Path, *, force: bool) -> None:
             f"{str(folder / existing[0])!r} exists already",
             advice="choose another folder, or add --force to replace it",
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {str(folder)!r}: {error.strerror or error}") from error
+    make_folder(folder)
     for document in documents:
         with open_output(str(folder / document.name), force=force) as out:
             out.write(document.text)

@@ -16,7 +16,8 @@ from keytrail.cli.output import Format, choose_format, open_output
 from keytrail.cli.policies_text import KEY_COLUMNS, KEY_TABLE, key_facts, key_page, progress_line, summary_text
 from keytrail.cli.service_tools import opened, write_rows
 from keytrail.errors import UsageError
-from keytrail.phrases import count
+from keytrail.names import short_digest
+from keytrail.phrases import count, joined
 from keytrail.text import for_json
 
 Key = Annotated[
@@ -119,7 +120,7 @@ def list_policies(
         typer.Option(metavar="REGION", help="Only keys in this Region; repeatable.", show_default=False),
     ] = None,
     not_good: Annotated[
-        bool, typer.Option("--not-good", help="Only keys whose policy is not one that is marked good.")
+        bool, typer.Option("--not-good", help="Only keys that AWS has and whose policy is not marked good.")
     ] = False,
     output_format: options.OutputFormat = None,
     output: options.OutputFile = None,
@@ -144,6 +145,8 @@ def list_policies(
     form = choose_format(output_format, output, Format)
     with opened(config, lake, state, color) as here, here.database.read() as connection:
         rows = list_keys(connection, accounts=account or (), regions=region or (), not_good=not_good)
+    if not rows and not (account or region or not_good):
+        messages.note("no key is known yet: `keytrail policies snapshot` reads the keys of accounts")
     with open_output(output, force=force) as out:
         documents = (row.to_dict() for row in rows)
         write_rows(form, out, map(key_facts, rows), documents, table=KEY_TABLE, columns=KEY_COLUMNS)
@@ -176,7 +179,9 @@ def show(
     from keytrail.service.times import parse_time
 
     if version is not None and at is not None:
-        raise UsageError("--version and --at exclude each other")
+        raise UsageError(
+            "--version and --at exclude each other", advice="A version by its digest, or that of a time: name one."
+        )
     moment = None if at is None else parse_time(at, datetime.now(UTC), name="--at")
     with opened(config, lake, state, color) as here, here.database.read() as connection:
         shown = show_key(connection, key, version=version, at=moment)
@@ -293,18 +298,21 @@ def mark_good(
       keytrail policies mark-good alias/orders --note "Reviewed, CHG-4711"
       keytrail policies mark-good alias/orders --version 3f2a09c1 --unmark
     """
-    from keytrail.service.policies import SHORT_DIGEST, mark_version
+    from keytrail.service.policies import mark_version
     from keytrail.service.state import who_works
 
     who = who_works(user)
     if unmark and note:
-        raise UsageError("--unmark takes no --note")
+        raise UsageError("--unmark takes no --note", advice="The audit log keeps who took a mark away, and when.")
     with opened(config, lake, state) as here, here.database.write() as connection:
         done = mark_version(connection, key, version, who=who, note=note, now=datetime.now(UTC), good=not unmark)
-    named = f"version {done.digest[:SHORT_DIGEST]} of {done.row.snapshot.key_arn}"
-    if unmark:
+    named = f"version {short_digest(done.digest)} of {done.row.snapshot.key_arn}"
+    if unmark and done.changed:
+        messages.note(f"{named} is not marked good any more")
+    elif unmark:
+        marked = joined([short_digest(one.digest) for one in done.row.good])
         messages.note(
-            f"{named} {'is' if done.changed else 'was'} not marked good" + (" any more" if done.changed else "")
+            f"{named} was not marked good" + (f"; marked is {marked}: name one with --version" if marked else "")
         )
     else:
         messages.note(f"{named} is marked good" + ("" if done.changed else "; it was so already"))

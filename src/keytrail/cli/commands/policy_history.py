@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +15,8 @@ from keytrail.cli.facts import Facts
 from keytrail.cli.output import Format, choose_format, open_output
 from keytrail.cli.service_tools import write_rows
 from keytrail.cli.table import Column
-from keytrail.names import person
+from keytrail.names import person, short_digest
+from keytrail.phrases import clock
 from keytrail.text import for_terminal
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ TABLE = (
     Column("change", "WHAT CHANGED", share=60),
 )
 
-_SHORT = 12  # hex digits of a digest
 _SOURCES = {"record": "", "kms": "(a look)", "config": "(AWS Config)", "file": "(a file)"}
 _FORCE = {"seen": "live", "reported": "last", "": ""}
 
@@ -90,7 +90,7 @@ def history(
     try:
         with open_output(output, force=force) as out:
             with watching(wanted=not quiet and bool(source)) as observe:
-                found = history_of_key(request, observe=observe, report=problems.add)
+                found = history_of_key(request, now=datetime.now(UTC), observe=observe, report=problems.add)
             write_rows(
                 form,
                 out,
@@ -118,8 +118,8 @@ def _facts(line: HistoryLine) -> Facts:
         "good": "good" if line.good else "",
         "in_force": line.force,
         "notes": " ".join(line.notes),
-        "clock": _clock(line.since) if line.since is not None else "no time",
-        "version": (line.digest or "")[:_SHORT] or "not known",
+        "clock": clock(line.since) if line.since is not None else "no time",
+        "version": short_digest(line.digest or "") or "not known",
         "marks": " ".join(filter(None, marks)),
         "who": person(line.author) if line.author else _SOURCES[line.source],
     }
@@ -131,12 +131,8 @@ def _doubts(lines: tuple[HistoryLine, ...]) -> Iterator[str]:
     if found:
         yield ""
     for line, note in found:
-        yield f"{_clock(line.since) if line.since is not None else 'no time':<19}  {note}"
+        yield f"{clock(line.since) if line.since is not None else 'no time':<19}  {note}"
 
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from keytrail.settings import Settings
 
 
+_BEGUN = "what was begun is in the log; apply the plan again: what is done already is left alone"
+
+
 class PlanKind(StrEnum):
     """The values of `--plan`."""
 
@@ -136,7 +139,7 @@ def respond(
     from keytrail.service.state import who_works
 
     if dry_run and iam_policy:
-        raise UsageError("--dry-run and --iam-policy exclude each other")
+        raise UsageError("--dry-run and --iam-policy exclude each other", advice="Ask for one after the other.")
     if apply and kinds:
         raise UsageError("--plan and --apply exclude each other", advice="--apply names the plans by their ids")
     if not apply and (accept_open or yes):
@@ -269,8 +272,13 @@ def _apply(
         _write(results, form)
         if begun:
             messages.error(error)
-            messages.note("what was begun is in the log; apply the plan again: what is done already is left alone")
+            messages.note(_BEGUN)
             raise typer.Exit(RespondExit.NOT_DONE) from error
+        raise
+    except KeyboardInterrupt:
+        _write(results, form)
+        if begun:
+            messages.note(_BEGUN)
         raise
     _write(results, form)
     if len(results) < len(plans):

@@ -15,7 +15,7 @@ from keytrail.cli.exits import ExitCode
 from keytrail.cli.output import Format, choose_format, open_output, write_csv, write_json, write_ndjson, write_table
 from keytrail.cli.table import Column
 from keytrail.errors import StoreError, UsageError
-from keytrail.phrases import count
+from keytrail.phrases import clock, count
 from keytrail.text import for_json, for_terminal
 
 if TYPE_CHECKING:
@@ -189,24 +189,20 @@ def _standing_facts(standing: RuleStanding, *, now: datetime) -> dict[str, str]:
     elif not rule.enabled and decided is not None and choice.enabled is False:
         words = f"disabled by {decided.who}"
     if choice.snoozed_until is not None and choice.snoozed_until > now:
-        words += f", snoozed until {_clock(choice.snoozed_until)}"
+        words += f", snoozed until {clock(choice.snoozed_until)}"
     ran = None if state is None else state.last_run
     return facts | {
         "state": words,
         "status": "" if state is None else state.status,
         "message": "" if state is None else state.message,
         "last_run": "" if ran is None else ran.isoformat(),
-        "ran": "" if ran is None else _clock(ran),
+        "ran": "" if ran is None else clock(ran),
         "behind": "" if state is None else str(standing.behind),
         "failures": "" if state is None else str(state.failures),
         "decided_by": "" if decided is None else decided.who,
         "decided_at": "" if decided is None else decided.at.isoformat(),
         "snoozed_until": "" if choice.snoozed_until is None else choice.snoozed_until.isoformat(),
     }
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _facts(rule: Rule) -> dict[str, str]:

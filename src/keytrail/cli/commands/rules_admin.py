@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +15,7 @@ from keytrail.cli.facts import Facts
 from keytrail.cli.output import Format, choose_format, open_output
 from keytrail.cli.service_tools import author, opened, so_already, tell, write_rows
 from keytrail.cli.table import Column
-from keytrail.phrases import count
+from keytrail.phrases import clock, count
 
 if TYPE_CHECKING:
     from keytrail.service.installation import Installation
@@ -273,7 +273,7 @@ def _execution_facts(one: Execution, names: dict[str, str]) -> Facts:
     searched = "" if one.first is None or one.end is None else f"{one.end - one.first:,}"
     return {
         **{name: _text(getattr(one, name)) for name in LOG_COLUMNS},
-        "clock": _clock(one.finished_at),
+        "clock": clock(one.finished_at),
         "rule": names.get(one.rule_id, one.rule_id),
         "searched": searched or "by time",
         "others": ", ".join(f"{number:,} {name}" for name, number in others if number),
@@ -282,7 +282,7 @@ def _execution_facts(one: Execution, names: dict[str, str]) -> Facts:
 
 
 def _coverage_facts(rule_id: str, part: Part) -> Facts:
-    arrived = [_clock(one) for one in (part.since, part.until) if one is not None]
+    arrived = [clock(one) for one in (part.since, part.until) if one is not None]
     return {
         "rule_id": rule_id,
         "kind": part.kind,
@@ -308,7 +308,3 @@ def _json(name: str, text: str) -> object:
 
 def _text(value: object) -> str:
     return "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

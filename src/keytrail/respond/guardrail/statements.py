@@ -107,6 +107,12 @@ def groups_but(without: Iterable[str]) -> tuple[Group, ...]:
     return tuple(one for one in WAYS if one not in left_out)
 
 
+def denied_groups(guardrail: Guardrail, kinds: Iterable[Kind]) -> tuple[Group, ...]:
+    """The groups of a guardrail that policies of these kinds deny."""
+    groups = {group for kind in kinds for group in _OF_KIND[kind]}
+    return tuple(one for one in guardrail.groups if one in groups)
+
+
 def denied_actions(guardrail: Guardrail, kinds: Iterable[Kind]) -> tuple[str, ...]:
     """All actions that policies of these kinds deny to somebody, each once."""
     found = (action for kind in kinds for one in statements(guardrail, kind) for action in one.actions or ())

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from keytrail.errors import UsageError
 from keytrail.notify import open_sinks
+from keytrail.respond.accounts import check_wanted
 from keytrail.service.installation import Installation, installation
+from keytrail.service.policy_snapshots import snapshot_request
 from keytrail.service.running import aws_settings, feed_settings
 from keytrail.service.watch.clock import Clock, system_clock
 from keytrail.service.watch.loop import watch
@@ -34,6 +36,8 @@ def run_watch(
             "there is nothing to watch",
             advice="Name a source: keytrail watch ./AWSLogs, or sources in [watch] of keytrail.toml.",
         )
+    if settings.policies.every_hours:
+        check_wanted(snapshot_request(settings).wanted)
     with installation(settings, set_up=True) as home:
         ledger = SqlLedger(home.database)
         address = settings.watch.metrics_address

@@ -11,11 +11,11 @@ from sqlalchemy.engine import Connection
 
 from keytrail.errors import UsageError
 from keytrail.store.state.counters import advance, hold
+from keytrail.store.state.database import in_parts
 from keytrail.store.state.tables import alerts, audit
 
 Json = dict[str, object]
 _NUMBERS = "alerts"
-_VALUES = 500
 _LEAST_PREFIX = 8  # characters of an id that name it
 
 
@@ -79,10 +79,9 @@ class StoredAlert:
 
 def existing(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
     """Those of the ids that are alerts already."""
-    wanted = list(ids)
     found: set[str] = set()
-    for at in range(0, len(wanted), _VALUES):
-        query = sa.select(alerts.c.id).where(alerts.c.id.in_(wanted[at : at + _VALUES]))
+    for some in in_parts(ids):
+        query = sa.select(alerts.c.id).where(alerts.c.id.in_(some))
         found.update(connection.execute(query).scalars())
     return frozenset(found)
 

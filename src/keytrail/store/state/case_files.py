@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from keytrail.errors import UsageError
 from keytrail.store.state.alerts import log
 from keytrail.store.state.counters import advance
+from keytrail.store.state.database import in_parts
 from keytrail.store.state.tables import alerts, case_alerts, case_files, case_notes
 from keytrail.store.state.triage import Note
 
@@ -26,8 +27,6 @@ MOST_TITLE_CHARACTERS = 200
 
 _KIND = "case"
 _NUMBERS = "case_files"
-# Most databases bound the number of values in one statement.
-_VALUES = 500
 # As people say and type it: C-7, c7, 7. More digits than a number of the database has name none.
 _ID = re.compile(r"(?:c-?)?0*([1-9]\d{0,17})", re.ASCII | re.IGNORECASE)
 
@@ -172,8 +171,8 @@ def remove_alerts_from(
     """Take alerts out of a case; returns those that were in it. Raises UsageError for a closed one."""
     held = _held_open(connection, case_id)
     gone = sorted({one.alert_id for one in alerts_in(connection, held.id)} & set(alert_ids))
-    for at in range(0, len(gone), _VALUES):
-        these = case_alerts.c.alert_id.in_(gone[at : at + _VALUES])
+    for some in in_parts(gone):
+        these = case_alerts.c.alert_id.in_(some)
         connection.execute(sa.delete(case_alerts).where(case_alerts.c.case_id == held.id, these))
     if gone:
         _log(connection, held.id, "remove", {"alerts": gone}, who, now)
@@ -203,11 +202,10 @@ def reopen_case(connection: Connection, case_id: str, *, who: str, now: datetime
 def alerts_not_closed(connection: Connection, alert_ids: Sequence[str]) -> tuple[str, ...]:
     """Those of the alerts that are not closed, held until the transaction ends, in the order of their ids."""
     found: list[str] = []
-    wanted = sorted(set(alert_ids))
-    for at in range(0, len(wanted), _VALUES):
+    for some in in_parts(sorted(set(alert_ids))):
         query = (
             sa.select(alerts.c.id)
-            .where(alerts.c.id.in_(wanted[at : at + _VALUES]), alerts.c.status != "closed")
+            .where(alerts.c.id.in_(some), alerts.c.status != "closed")
             .order_by(alerts.c.id)
             .with_for_update()
         )

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from keytrail.store.state.database import in_parts
 from keytrail.store.state.plans import PlanStep, ShownPlan, plans_of_alert, steps_of
 from keytrail.store.state.tables import alerts
 
@@ -21,8 +22,6 @@ nothing is changed. half applied: something was begun, and AWS does not show all
 later plan of the same kind for the same thing was applied.
 """
 
-# Most databases bound the number of values in one statement.
-_VALUES = 500
 _SEEN = ("agreed", "there already")
 
 
@@ -60,8 +59,8 @@ def half_applied(plans: Iterable[CasePlan]) -> tuple[str, ...]:
 def _of_same_events(connection: Connection, alert_ids: Sequence[str]) -> dict[str, None]:
     """The alerts of the events of these alerts: a plan is kept with the one that it was shown for last."""
     found: dict[str, None] = {}
-    for at in range(0, len(alert_ids), _VALUES):
-        events = sa.select(alerts.c.event).where(alerts.c.id.in_(alert_ids[at : at + _VALUES]))
+    for some in in_parts(alert_ids):
+        events = sa.select(alerts.c.event).where(alerts.c.id.in_(some))
         query = sa.select(alerts.c.id).where(alerts.c.event.in_(events)).order_by(alerts.c.number)
         found |= dict.fromkeys(connection.execute(query).scalars())
     return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
@@ -26,6 +28,10 @@ _LOCK_WAIT_SECONDS = 30.0
 _MODE_PAUSE_SECONDS = 0.01
 # Seconds of one statement that PostgreSQL may take before it is given up.
 _STATEMENT_SECONDS = 120
+# Most databases bound the number of values in one statement.
+_MOST_VALUES = 500
+
+_T = TypeVar("_T")
 
 
 class Database:
@@ -190,3 +196,14 @@ def _into_wal_mode(cursor: sqlite3.Cursor, wait_seconds: float) -> None:
             if "locked" not in str(error) or time.monotonic() >= until:
                 raise
             time.sleep(_MODE_PAUSE_SECONDS)
+
+
+def in_parts(values: Iterable[_T]) -> Iterator[Sequence[_T]]:
+    """Values in parts that fit into one statement each.
+
+    >>> [len(part) for part in in_parts(range(1_001))]
+    [500, 500, 1]
+    """
+    rest = iter(values)
+    while part := list(islice(rest, _MOST_VALUES)):
+        yield part

@@ -47,7 +47,8 @@ def require(database: Database) -> None:
     if found != newest():
         raise StoreError(
             f"the state in {database} is not set up" if found is None else f"the state in {database} is an earlier one",
-            advice="`keytrail watch` and `keytrail lake import` set it up, and bring it up to date.",
+            advice="`keytrail watch`, `keytrail lake import` and `keytrail policies snapshot` set it up, and bring it"
+            " up to date.",
         )
 
 

@@ -11,11 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from keytrail.store.model import Damage
-from keytrail.store.state.database import Database
+from keytrail.store.state.database import Database, in_parts
 from keytrail.store.state.tables import damage, marks, objects
-
-# Most databases bound the number of values in one statement.
-_VALUES = 500
 
 
 class SqlLedger:
@@ -58,9 +55,8 @@ def known_objects(connection: Connection, identities: Sequence[str]) -> frozense
     """Those of the identities that were committed."""
     names = {_digest(one): one for one in identities}
     found: set[str] = set()
-    keys = list(names)
-    for at in range(0, len(keys), _VALUES):
-        query = sa.select(objects.c.digest).where(objects.c.digest.in_(keys[at : at + _VALUES]))
+    for some in in_parts(names):
+        query = sa.select(objects.c.digest).where(objects.c.digest.in_(some))
         found.update(names[bytes(key)] for key in connection.execute(query).scalars())
     return frozenset(found)
 
@@ -89,9 +85,8 @@ def set_marks(connection: Connection, values: Mapping[str, str]) -> None:
 
 def set_damage(connection: Connection, found: Mapping[str, DamagedObject | None], now: datetime) -> None:
     """What could not be read of each object named, in place of what was said of it before: None if all was read."""
-    names = list(found)
-    for at in range(0, len(names), _VALUES):
-        connection.execute(sa.delete(damage).where(damage.c.object.in_(names[at : at + _VALUES])))
+    for some in in_parts(found):
+        connection.execute(sa.delete(damage).where(damage.c.object.in_(some)))
     rows = [
         {"object": name, "what": one.what, "account": one.account, "region": one.region, "day": one.day, "at": now}
         for name, one in found.items()

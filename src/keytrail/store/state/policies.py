@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -51,6 +52,7 @@ class PolicySpan:
     digest: str
     first_seen: datetime
     last_seen: datetime
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +166,25 @@ def latest_snapshots(
     return tuple(map(_snapshot, connection.execute(query)))
 
 
+def policy_spans(connection: Connection, key_arn: str | None = None) -> dict[str, tuple[PolicySpan, ...]]:
+    """The policies that all keys, or one, were found with, by ARN, the first one first; one that came back is there
+    twice, also where one source did not see the other policy in between."""
+    columns = key_snapshots.c
+    query = sa.select(
+        columns.key_arn, columns.id, columns.digest, columns.source, columns.first_seen, columns.last_seen
+    ).where(columns.digest.is_not(None))
+    if key_arn is not None:
+        query = query.where(columns.key_arn == key_arn)
+    found: dict[str, tuple[PolicySpan, ...]] = {}
+    for key, lines in groupby(connection.execute(query.order_by(columns.key_arn)), key=lambda line: line.key_arn):
+        seen = {(at, line.id, line.digest, line.source) for line in lines for at in (line.first_seen, line.last_seen)}
+        found[key] = tuple(_spans(key, sorted(seen)))
+    return found
+
+
 def latest_policies(connection: Connection) -> dict[str, PolicySpan]:
     """The last policy that is known of each key, by ARN: also of keys whose policy may not be read any more."""
-    columns = key_snapshots.c
-    query = (
-        sa.select(columns.key_arn, columns.digest, columns.first_seen, columns.last_seen)
-        .where(columns.digest.is_not(None))
-        .order_by(columns.key_arn, columns.first_seen, columns.id)
-    )
-    found: dict[str, PolicySpan] = {}
-    for key_arn, digest, first_seen, last_seen in connection.execute(query):
-        known = found.get(key_arn)
-        if known is not None and known.digest == digest:
-            first_seen, last_seen = known.first_seen, max(known.last_seen, last_seen)
-        found[key_arn] = PolicySpan(key_arn, digest, first_seen, last_seen)
-    return found
+    return {key_arn: spans[-1] for key_arn, spans in policy_spans(connection).items()}
 
 
 def thin_snapshots(connection: Connection, before: datetime) -> int:
@@ -252,6 +258,13 @@ def _alone_with(connection: Connection, key_arn: str) -> None:
     """Let whoever else writes about a key wait for this transaction; SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(key_arn))))
+
+
+def _spans(key_arn: str, seen: Iterable[tuple[datetime, int, str, str]]) -> Iterator[PolicySpan]:
+    """What was seen of a key in the order of time, without what only shows the policy before it again."""
+    for digest, run in groupby(seen, key=lambda one: one[2]):
+        times, _, _, sources = zip(*run, strict=True)
+        yield PolicySpan(key_arn, digest, times[0], times[-1], tuple(dict.fromkeys(sources)))
 
 
 def _content(policies: Mapping[str, str], facts: Json) -> str:

@@ -9,10 +9,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from keytrail.store.state.database import in_parts
 from keytrail.store.state.tables import alerts, counted, suppressions
 
 Json = dict[str, object]
-_VALUES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,12 @@ class StoredWindow:
 
 def windows_of(connection: Connection, rule_id: str, instances: Iterable[str]) -> tuple[StoredWindow, ...]:
     """The windows of a rule's groups, by their instance ids."""
-    wanted = list(instances)
     found: list[StoredWindow] = []
-    for at in range(0, len(wanted), _VALUES):
+    for some in in_parts(instances):
         query = (
             sa.select(suppressions.c.window, alerts.c.status)
             .join(alerts, alerts.c.id == suppressions.c.alert_id)
-            .where(suppressions.c.rule_id == rule_id, suppressions.c.instance_id.in_(wanted[at : at + _VALUES]))
+            .where(suppressions.c.rule_id == rule_id, suppressions.c.instance_id.in_(some))
         )
         found += [StoredWindow(row.window, row.status == "closed") for row in connection.execute(query)]
     return tuple(found)
@@ -52,8 +51,8 @@ def put_window(
 def counted_before(connection: Connection, match_ids: Sequence[str]) -> frozenset[str]:
     """Those of the matches that were counted."""
     found: set[str] = set()
-    for at in range(0, len(match_ids), _VALUES):
-        query = sa.select(counted.c.match_id).where(counted.c.match_id.in_(match_ids[at : at + _VALUES]))
+    for some in in_parts(match_ids):
+        query = sa.select(counted.c.match_id).where(counted.c.match_id.in_(some))
         found.update(connection.execute(query).scalars())
     return frozenset(found)
 

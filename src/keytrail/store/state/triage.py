@@ -14,13 +14,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keytrail.store.state.alerts import Json, StoredAlert, log, stored
 from keytrail.store.state.cases import Revision
+from keytrail.store.state.database import in_parts
 from keytrail.store.state.tables import alerts, audit, notes, revisions
 
 Status: TypeAlias = Literal["open", "acknowledged", "closed"]
 
 _KIND = "alert"
-# Most databases bound the number of values in one statement.
-_VALUES = 500
 
 
 # -- what is there --------------------------------------------------------------------------------------------------
@@ -63,20 +62,19 @@ def count_alerts(connection: Connection, wanted: AlertFilter) -> int:
 def alerts_by_id(connection: Connection, ids: Sequence[str]) -> tuple[StoredAlert, ...]:
     """The alerts of these ids, in the order of the ids; those that there are not are left out."""
     found: dict[str, StoredAlert] = {}
-    for at in range(0, len(ids), _VALUES):
-        query = sa.select(alerts).where(alerts.c.id.in_(ids[at : at + _VALUES]))
+    for some in in_parts(ids):
+        query = sa.select(alerts).where(alerts.c.id.in_(some))
         found.update((row.id, stored(row)) for row in connection.execute(query))
     return tuple(found[one] for one in dict.fromkeys(ids) if one in found)
 
 
 def latest_revisions(connection: Connection, events: Iterable[str]) -> dict[str, Revision]:
     """The latest investigations of events, by event; those without one are left out."""
-    wanted = list(dict.fromkeys(events))
     found: dict[str, Revision] = {}
-    for at in range(0, len(wanted), _VALUES):
+    for some in in_parts(dict.fromkeys(events)):
         last = (
             sa.select(revisions.c.event, sa.func.max(revisions.c.revision).label("revision"))
-            .where(revisions.c.event.in_(wanted[at : at + _VALUES]))
+            .where(revisions.c.event.in_(some))
             .group_by(revisions.c.event)
             .subquery()
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from keytrail.respond.guardrail.forms import boundary, config, eventbridge, rcp, scp
 from keytrail.respond.guardrail.forms.form import Form
@@ -60,21 +61,23 @@ def configuration(guardrail: Guardrail) -> str:
 
 
 def hcl(value: object, indent: int = 0) -> str:
-    r"""A plain JSON value as an expression of HCL; nothing in a text is taken for a template.
+    r"""A plain JSON value as an expression of HCL in the form of `terraform fmt`; nothing in a text is a template.
 
-    >>> print(hcl({"a": ['${b} "c"', True]}))
+    >>> print(hcl({"a": ['${b} "c"', True], "long": 1, "d": 2}))
     {
       "a" = [
         "$${b} \"c\"",
         true,
       ]
+      "long" = 1
+      "d"    = 2
     }
     """
     inner, outer = "  " * (indent + 1), "  " * indent
     match value:
         case dict() if value:
-            lines = [f"{inner}{_quoted(str(name))} = {hcl(one, indent + 1)}\n" for name, one in value.items()]
-            return "{\n" + "".join(lines) + outer + "}"
+            members = [(_quoted(str(name)), hcl(one, indent + 1)) for name, one in value.items()]
+            return "{\n" + "".join(f"{inner}{line}\n" for line in _aligned(members)) + outer + "}"
         case list() | tuple() if value:
             return "[\n" + "".join(f"{inner}{hcl(one, indent + 1)},\n" for one in value) + outer + "]"
         case dict():
@@ -89,6 +92,14 @@ def hcl(value: object, indent: int = 0) -> str:
             return "null"
         case _:
             return _quoted(str(value))
+
+
+def _aligned(members: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Members with their = one below the other, as far as their values are of one line."""
+    for of_one_line, some in groupby(members, key=lambda one: "\n" not in one[1]):
+        run = list(some)
+        width = max(len(name) for name, _ in run) if of_one_line else 0
+        yield from (f"{name:<{width}} = {text}" for name, text in run)
 
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -115,7 +126,7 @@ resource "aws_organizations_policy" "{label}" {{
   name        = {hcl(name)}
   type        = {hcl(kind)}
   description = "Key policies: break-glass roles only"
-  content     = jsonencode({hcl(policy, 1)})
+  content = jsonencode({hcl(policy, 1)})
 }}
 
 resource "aws_organizations_policy_attachment" "{label}" {{
@@ -129,13 +140,13 @@ resource "aws_iam_policy" "boundary" {{
   count       = var.boundary ? 1 : 0
   name        = {hcl(BOUNDARY_NAME)}
   description = "Boundary: key policies are for break-glass roles"
-  policy      = jsonencode({hcl(boundary.policy(guardrail), 1)})
+  policy = jsonencode({hcl(boundary.policy(guardrail), 1)})
 }}
 
 resource "aws_cloudwatch_event_rule" "calls" {{
-  count         = var.detection ? 1 : 0
-  name          = {hcl(eventbridge.NAME)}
-  description   = "Power over KMS key policies used by others than break-glass roles"
+  count       = var.detection ? 1 : 0
+  name        = {hcl(eventbridge.NAME)}
+  description = "Power over KMS key policies used by others than break-glass roles"
   event_pattern = jsonencode({hcl(eventbridge.pattern(guardrail), 1)})
 }}
 
