@@ -1,7 +1,8 @@
 """Plans: what is to be changed in AWS, for which version of what is there now, and what is proved about the result.
 
 A plan is a value: it is made from what was read, shown, kept in the state, and applied only by its id. The id is that
-of the calls and of what they were made for, so a plan for another version, or with other calls, has another id.
+of the calls, of what they were made for and of what is proved, so a plan for another version, with other calls or with
+other answers, has another id.
 """
 
 from __future__ import annotations
@@ -131,12 +132,13 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """The same for the same calls on the same version for the same alert, whenever it is made."""
+        """The same for the same calls on the same version for the same alert, as long as as much is proved of them."""
         told = {
             "alert": self.alert_id,
             "kind": self.kind,
             "digest": self.basis.digest,
             "calls": [call.to_dict() for call in self.calls],
+            "answers": [[claim.code, claim.answer] for claim in self.claims],
         }
         canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]

@@ -26,7 +26,7 @@ from keytrail.respond.facts import (
     Suspect,
     Version,
 )
-from keytrail.respond.reading import (
+from keytrail.respond.from_alert import (
     alias_of,
     current_by_records,
     grants_of,

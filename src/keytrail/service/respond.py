@@ -19,10 +19,10 @@ from keytrail.investigate.reading import inner, investigation_of, text
 from keytrail.names import short_digest
 from keytrail.respond.accounts import role_arn
 from keytrail.respond.facts import Current, Mark
+from keytrail.respond.from_alert import state_of, told_of
 from keytrail.respond.live import Live, read_live
 from keytrail.respond.model import Kind, Plan, Proposal
 from keytrail.respond.propose import propose
-from keytrail.respond.reading import state_of, told_of
 from keytrail.respond.subject import Subject, subject_of
 from keytrail.respond.uses import RecentUses, recent_uses
 from keytrail.service.accounts import trust

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from keytrail.store.state.plans import plans_of_alert
+from keytrail.respond.model import Answer, Claim, plan_of
+from keytrail.store.state.plans import plans_of_alert, put_plans
 from keytrail.store.state.tables import plans
 from tests.cli.conftest import Keytrail, write_archive
 from tests.cli.service_state import add_investigated, here
@@ -86,16 +88,26 @@ def test_a_plan_that_shows_another_policy_than_it_sends_is_not_applied(
 )
 @pytest.mark.usefixtures("config")
 def test_a_claim_that_does_not_hold_stops_a_plan(
-    keytrail: Keytrail, alert: str, proxy: Proxy, answer: str, options: tuple[str, ...], said: str
+    keytrail: Keytrail, alert: str, proxy: Proxy, answer: Answer, options: tuple[str, ...], said: str
+) -> None:
+    shown = plan_id(keytrail, alert)
+    with here() as home, home.database.write() as connection:
+        [stored] = [one for one in plans_of_alert(connection, alert) if one.id == shown]
+        plan = replace(plan_of(stored.document), claims=(Claim("rogue_gone", "It is gone.", answer),))
+        put_plans(connection, [replace(stored, id=plan.id, document=plan.to_dict())])
+    assert said in refused(keytrail, proxy, alert, "--apply", plan.id, "--yes", *options)
+
+
+@pytest.mark.usefixtures("config")
+def test_what_is_proved_of_a_plan_cannot_be_altered_after_it_was_shown(
+    keytrail: Keytrail, alert: str, proxy: Proxy
 ) -> None:
     plan = plan_id(keytrail, alert)
     with here() as home, home.database.write() as connection:
         [stored] = [one for one in plans_of_alert(connection, alert) if one.id == plan]
-        stored.document["claims"] = [
-            {"code": "rogue_gone", "sentence": "It is gone.", "answer": answer, "examples": []}
-        ]
+        stored.document["claims"] = []
         connection.execute(sa.update(plans).where(plans.c.id == plan).values(document=stored.document))
-    assert said in refused(keytrail, proxy, alert, "--apply", plan, "--yes", *options)
+    assert "not what was shown" in refused(keytrail, proxy, alert, "--apply", plan, "--yes")
 
 
 @pytest.mark.usefixtures("config")

@@ -205,7 +205,7 @@ def _show(
 
 def _print_instead(plans: Sequence[Plan], key_arn: str, settings: Settings, *, dry_run: bool) -> None:
     """The commands of plans, or what they need, instead of showing or applying them."""
-    from keytrail.respond.commands import script
+    from keytrail.respond.aws_cli import script
     from keytrail.respond.least import least_policies
 
     for plan in plans:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keytrail.errors import UsageError
-from keytrail.respond.commands import plain_json, script
+from keytrail.respond.aws_cli import plain_json, script
 from keytrail.respond.model import Basis, Plan
 from keytrail.respond.sameness import same_policy
 from tests.respond.kit import (
