@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from keytrail.errors import SourceError
+from keytrail.aws.failures import explained, not_whole
 
 
 def check_whole(answer: Mapping[str, object], member: str, *, action: str, resource: str) -> None:
@@ -13,9 +14,36 @@ def check_whole(answer: Mapping[str, object], member: str, *, action: str, resou
         raise not_whole(action, resource)
 
 
-def not_whole(action: str, resource: str) -> SourceError:
-    """The error of an answer that was cut, or that something else than AWS gave."""
-    return SourceError(
-        f"the answer to {action} on {resource} did not arrive whole",
-        advice="it may have come from something between here and AWS: check the network, proxies and portals",
-    )
+# The methods of a client, and what they answer, are made from AWS's descriptions: only stubs could type them.
+def whole(made: Any, operation: str, member: str, *, resource: str, **parameters: object) -> Any:
+    """The answer to a call, which has a member that AWS always gives; `operation` is boto3's name. Raises SourceError.
+
+    `resource` is what errors say that the call was for.
+    """
+    action = _action(made, operation)
+    with explained(action=action, resource=resource):
+        answer = getattr(made, operation)(**parameters)
+    check_whole(answer, member, action=action, resource=resource)
+    return answer
+
+
+def paged(made: Any, operation: str, member: str, *, resource: str, **parameters: object) -> Iterator[Any]:
+    """What all pages of a list hold under a member, as `whole` gives one. Raises SourceError."""
+    action = _action(made, operation)
+    pages = iter(made.get_paginator(operation).paginate(**parameters))
+    more = False
+    while True:
+        with explained(action=action, resource=resource):
+            page = next(pages, None)
+        if page is None:
+            break
+        check_whole(page, member, action=action, resource=resource)
+        yield from page[member]
+        more = bool(page.get("Truncated") or page.get("IsTruncated"))
+    if more:  # and no word of where it goes on, at which botocore ends
+        raise not_whole(action, resource)
+
+
+def _action(made: Any, operation: str) -> str:
+    """The IAM action of an operation."""
+    return f"{made.meta.service_model.service_name}:{made.meta.method_to_api_mapping[operation]}"

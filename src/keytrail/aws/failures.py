@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keytrail.aws.answers import not_whole
 from keytrail.errors import SourceError
 
 # Error codes of AWS services; the same trouble has a different name in nearly each of them.
@@ -73,9 +72,20 @@ def explained(*, action: str, resource: str) -> Iterator[None]:
         raise source_error(error, action=action, resource=resource) from error
 
 
+def not_whole(action: str, resource: str) -> SourceError:
+    """The error of an answer that was cut, or that something else than AWS gave."""
+    return SourceError(
+        f"the answer to {action} on {resource} did not arrive whole",
+        advice="it may have come from something between here and AWS: check the network, proxies and portals",
+    )
+
+
 def error_code(error: BaseException) -> str:
-    """Return the code that the service gave (`AccessDenied`), "" when the error is not an answer of a service."""
-    response = getattr(error, "response", None)
+    """Return the code that the service gave (`AccessDenied`), "" when the error is not an answer of a service.
+
+    Of a SourceError it is that of the error that it explains.
+    """
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     if not isinstance(response, dict):
         return ""
     details = response.get("Error")
@@ -195,6 +205,11 @@ def _of_client(error: Exception, action: str, resource: str) -> tuple[str, str]:
             return (
                 f"{_host(error) or resource} cannot be reached ({action})",
                 "check the network, the region and [aws] endpoint_url",
+            )
+        case b.PaginationError():
+            return (
+                f"the list of {action} on {resource} does not end",
+                "try again; what answers as AWS may be something between here and AWS",
             )
         case b.IncompleteReadError() | b.FlexibleChecksumError() | b.ChecksumError():
             return f"{resource} did not arrive whole ({type(error).__name__})", "scan again"

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from keytrail.aws import AwsSettings, client, explained, session_region
-from keytrail.aws.answers import check_whole
+from keytrail.aws import AwsSettings, client, session_region
+from keytrail.aws.answers import paged
 from keytrail.errors import SourceError, UsageError
 from keytrail.respond.calls import identity
+from keytrail.settings import is_account_id
 from keytrail.sources.lookup import regions_of
 
 ACTIONS_TO_FIND_ACCOUNTS = ("organizations:ListAccounts",)
 ACTIONS_TO_FIND_REGIONS = ("ec2:DescribeRegions",)
 
 _ANY_REGION = "us-east-1"
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d", re.ASCII)
 _ROLE = re.compile(r"(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.ASCII)
 
@@ -49,7 +48,7 @@ class Wanted:
 def check_wanted(wanted: Wanted) -> None:
     """Raise UsageError for ids, names of Regions and of a role that cannot be any. Asks nobody."""
     for account in wanted.accounts:
-        if not _ACCOUNT.fullmatch(account):
+        if not is_account_id(account):
             raise UsageError(f"{account!r} is no account id", advice="an account id has 12 digits")
     for region in wanted.regions:
         if not _REGION.fullmatch(region):
@@ -120,18 +119,8 @@ def _own(aws: AwsSettings) -> tuple[str, str]:
 
 def _members(aws: AwsSettings) -> Iterator[tuple[str, str]]:
     """The ids and names of the active accounts of the organisation."""
-    action, resource = "organizations:ListAccounts", "the organisation"
-    request: dict[str, object] = {}
-    while True:
-        with explained(action=action, resource=resource):
-            answer: dict[str, Any] = client("organizations", aws, session_region(aws) or _ANY_REGION).list_accounts(
-                **request
-            )
-        check_whole(answer, "Accounts", action=action, resource=resource)
-        for one in answer["Accounts"]:
-            # State is the newer name of Status, which AWS takes away.
-            if one.get("State", one.get("Status")) == "ACTIVE":
-                yield one["Id"], one.get("Name", "")
-        if not (token := answer.get("NextToken")):
-            return
-        request = {"NextToken": token}
+    organizations = client("organizations", aws, session_region(aws) or _ANY_REGION)
+    for one in paged(organizations, "list_accounts", "Accounts", resource="the organisation"):
+        # State is the newer name of Status, which AWS takes away.
+        if one.get("State", one.get("Status")) == "ACTIVE":
+            yield one["Id"], one.get("Name", "")

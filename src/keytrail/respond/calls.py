@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keytrail.aws import AwsSettings, client, explained
-from keytrail.aws.answers import check_whole, not_whole
-from keytrail.aws.failures import error_code
+from keytrail.aws import AwsSettings, client
+from keytrail.aws.answers import check_whole, paged, whole
+from keytrail.aws.failures import error_code, not_whole
 from keytrail.errors import SourceError
 from keytrail.respond.facts import LiveGrant
 from keytrail.respond.model import Call
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SettingsFor = Callable[[str, str], AwsSettings]
 """How AWS is reached in an account, of a partition."""
 
-_MOST_PAGES = 10_000
 _HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 _GONE = ("NoSuchEntity", "NoSuchEntityException")
 
@@ -93,100 +92,64 @@ def _region(call: Call) -> str:
 def identity(settings: AwsSettings, region: str) -> Identity:
     """Who the credentials are; AWS tells without a permission. Raises SourceError."""
     action, resource = "sts:GetCallerIdentity", settings.role_arn or "the credentials in use"
-    with explained(action=action, resource=resource):
-        answer = client("sts", settings, region).get_caller_identity()
-    for member in ("Arn", "Account"):
-        check_whole(answer, member, action=action, resource=resource)
+    answer = whole(client("sts", settings, region), "get_caller_identity", "Arn", resource=resource)
+    check_whole(answer, "Account", action=action, resource=resource)
     return Identity(answer["Arn"], answer["Account"])
 
 
 def key_policy(kms: KMSClient, key_arn: str) -> str:
     """The text of the policy of a key. Raises SourceError."""
-    with explained(action="kms:GetKeyPolicy", resource=key_arn):
-        answer = kms.get_key_policy(KeyId=key_arn, PolicyName="default")
-    check_whole(answer, "Policy", action="kms:GetKeyPolicy", resource=key_arn)
-    return answer["Policy"]
+    answer = whole(kms, "get_key_policy", "Policy", resource=key_arn, KeyId=key_arn, PolicyName="default")
+    return str(answer["Policy"])
 
 
 def key_state(kms: KMSClient, key_arn: str) -> str:
     """The state of a key, in AWS's words. Raises SourceError."""
-    with explained(action="kms:DescribeKey", resource=key_arn):
-        answer = kms.describe_key(KeyId=key_arn)
-    check_whole(answer, "KeyMetadata", action="kms:DescribeKey", resource=key_arn)
-    check_whole(answer["KeyMetadata"], "KeyState", action="kms:DescribeKey", resource=key_arn)
-    return str(answer["KeyMetadata"]["KeyState"])
+    action = "kms:DescribeKey"
+    about = whole(kms, "describe_key", "KeyMetadata", resource=key_arn, KeyId=key_arn)["KeyMetadata"]
+    check_whole(about, "KeyState", action=action, resource=key_arn)
+    return str(about["KeyState"])
 
 
 def grants(kms: KMSClient, key_arn: str, grant_id: str = "") -> Iterator[LiveGrant]:
     """The grants on a key, page by page; with `grant_id` only that one, if it is there. Raises SourceError."""
-    marker = ""
-    for _ in range(_MOST_PAGES):
-        asked: dict[str, Any] = {"KeyId": key_arn}
-        if grant_id:
-            asked["GrantId"] = grant_id
-        if marker:
-            asked["Marker"] = marker
-        try:
-            with explained(action="kms:ListGrants", resource=key_arn):
-                answer = kms.list_grants(**asked)
-        except SourceError as error:
-            # A grant that is asked for by its id and is gone is an error, unlike one that is not in a list.
-            if grant_id and error_code(error.__cause__ or error) == "NotFoundException":
-                return
-            raise
-        check_whole(answer, "Grants", action="kms:ListGrants", resource=key_arn)
-        for one in answer["Grants"]:
+    asked = {"KeyId": key_arn} | ({"GrantId": grant_id} if grant_id else {})
+    try:
+        for one in paged(kms, "list_grants", "Grants", resource=key_arn, **asked):
             yield LiveGrant(
                 grant_id=one.get("GrantId", ""),
                 grantee=one.get("GranteePrincipal", ""),
                 operations=tuple(str(each) for each in one.get("Operations", ())),
                 created=one.get("CreationDate"),
             )
-        following = answer.get("NextMarker", "") if answer.get("Truncated") else ""
-        if not following:
-            return
-        if following == marker:
-            break
-        marker = following
-    raise SourceError(
-        f"the list of grants on {key_arn} does not end", advice="try again; if it stays so, ask AWS about the key"
-    )
+    except SourceError as error:
+        # A grant that is asked for by its id and is gone is an error, unlike one that is not in a list.
+        if not grant_id or error_code(error) != "NotFoundException":
+            raise
 
 
 def _inline_policy(iam: Any, call: Call, action: str) -> str | None:
     """The text of an inline policy, None where there is none of the name."""
     asked = {name: value for name, value in call.parameters.items() if name != "PolicyDocument"}
+    operation = lowered(action.partition(":")[2], "_")
     try:
-        with explained(action=action, resource=call.resource):
-            answer = getattr(iam, lowered(action.partition(":")[2], "_"))(**asked)
+        document = whole(iam, operation, "PolicyDocument", resource=call.resource, **asked)["PolicyDocument"]
     except SourceError as error:
         # A role that is gone has no policy either; the call to put one there says so.
-        if error_code(error.__cause__ or error) in _GONE:
+        if error_code(error) in _GONE:
             return None
         raise
-    check_whole(answer, "PolicyDocument", action=action, resource=call.resource)
-    document = answer["PolicyDocument"]
     # botocore reads the document for us; what it cannot read it leaves as text.
     return document if isinstance(document, str) else json.dumps(document)
 
 
 def _access_key(iam: Any, call: Call) -> str | None:
     """The status of an access key, None where the user has no such key, or is gone."""
-    wanted = parameter(call, "AccessKeyId")
-    marker: dict[str, str] = {}
-    for _ in range(_MOST_PAGES):
-        try:
-            with explained(action="iam:ListAccessKeys", resource=call.resource):
-                answer = iam.list_access_keys(UserName=parameter(call, "UserName"), **marker)
-        except SourceError as error:
-            if error_code(error.__cause__ or error) in _GONE:
-                return None
-            raise
-        check_whole(answer, "AccessKeyMetadata", action="iam:ListAccessKeys", resource=call.resource)
-        for one in answer["AccessKeyMetadata"]:
-            if one["AccessKeyId"] == wanted:
-                return str(one["Status"])
-        if not answer.get("IsTruncated"):
-            break
-        marker = {"Marker": answer["Marker"]}
-    return None
+    wanted, user = parameter(call, "AccessKeyId"), parameter(call, "UserName")
+    try:
+        keys = paged(iam, "list_access_keys", "AccessKeyMetadata", resource=call.resource, UserName=user)
+        return next((str(one["Status"]) for one in keys if one["AccessKeyId"] == wanted), None)
+    except SourceError as error:
+        if error_code(error) in _GONE:
+            return None
+        raise

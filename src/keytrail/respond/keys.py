@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from keytrail.aws import AwsSettings, client, explained
-from keytrail.aws.answers import check_whole, not_whole
+from keytrail.aws import AwsSettings, client
+from keytrail.aws.answers import paged, whole
 from keytrail.aws.failures import DENIED, error_code
 from keytrail.errors import InputError, Place, PolicyError, SourceError
 from keytrail.policy.digest import digest_of_text
@@ -113,18 +113,18 @@ def list_keys(account: str, region: str, aws: AwsSettings) -> Listed:
     where = f"{account} {region}"
     keys = [
         _text(one, "KeyArn")
-        for one in _pages(kms.list_keys, "Keys", "kms:ListKeys", where, Limit=_PAGE_KEYS)
+        for one in paged(kms, "list_keys", "Keys", resource=where, Limit=_PAGE_KEYS)
         if one.get("KeyArn")
     ]
     try:
         found: dict[str, list[str]] = {}
-        for one in _pages(kms.list_aliases, "Aliases", "kms:ListAliases", where, Limit=_PAGE_ALIASES):
+        for one in paged(kms, "list_aliases", "Aliases", resource=where, Limit=_PAGE_ALIASES):
             if target := _text(one, "TargetKeyId"):
                 found.setdefault(target, []).append(_text(one, "AliasName"))
-    except _AnsweredError as error:
-        if error.code not in DENIED:
+    except SourceError as error:
+        if error_code(error) not in DENIED:
             raise
-        return Listed(account, region, tuple(sorted(keys)), None, error.code, (_problem(error, where),))
+        return Listed(account, region, tuple(sorted(keys)), None, error_code(error), (_problem(error, where),))
     aliases = {target: tuple(sorted(names)) for target, names in found.items()}
     return Listed(account, region, tuple(sorted(keys)), aliases)
 
@@ -150,7 +150,7 @@ def read_key(key_arn: str, listed: Listed, aws: AwsSettings, clock: Callable[[],
     """
     kms = client("kms", aws, listed.region)
     try:
-        about = _call(kms.describe_key, "KeyMetadata", "kms:DescribeKey", key_arn, KeyId=_id(key_arn))["KeyMetadata"]
+        about = whole(kms, "describe_key", "KeyMetadata", resource=key_arn, KeyId=_id(key_arn))["KeyMetadata"]
         if about.get("KeyManager") == "AWS":
             return None
         parts = _Parts(kms, key_arn)
@@ -164,8 +164,8 @@ def read_key(key_arn: str, listed: Listed, aws: AwsSettings, clock: Callable[[],
             **parts.ask("rotation", _NO_ROTATION, lambda: _rotation(kms, key_arn, about)),
             "unread": parts.denied | ({"aliases": listed.denied} if listed.denied else {}),
         }
-    except _AnsweredError as error:
-        if error.code in _GONE:
+    except SourceError as error:
+        if error_code(error) in _GONE:
             return None
         raise
     return KeyRead(key_arn, listed.account, listed.region, at, texts, facts, tuple(parts.problems))
@@ -189,21 +189,21 @@ class _Parts:
     def ask(self, part: str, otherwise: _T, ask: Callable[[], _T]) -> _T:
         try:
             return ask()
-        except _AnsweredError as error:
-            if error.code not in DENIED:
+        except SourceError as error:
+            if (code := error_code(error)) not in DENIED:
                 raise
-            self.denied[part] = error.code
+            self.denied[part] = code
             self.problems.append(_problem(error, self._key_arn))
             return otherwise
 
 
 def _policies(kms: KMSClient, key_arn: str, parts: _Parts) -> dict[str, str]:
     """The texts of the policies by name: `default`, and `AWS_RAM` of a key that is shared by AWS RAM."""
-    asked = _pages(kms.list_key_policies, "PolicyNames", "kms:ListKeyPolicies", key_arn, KeyId=_id(key_arn))
+    asked = paged(kms, "list_key_policies", "PolicyNames", resource=key_arn, KeyId=_id(key_arn))
     names = parts.ask("policy names", [_DEFAULT], lambda: list(asked))
     found = {}
     for name in sorted(map(str, names)):
-        answer = _call(kms.get_key_policy, "Policy", "kms:GetKeyPolicy", key_arn, KeyId=_id(key_arn), PolicyName=name)
+        answer = whole(kms, "get_key_policy", "Policy", resource=key_arn, KeyId=_id(key_arn), PolicyName=name)
         try:
             digest_of_text(answer["Policy"])
         except PolicyError as error:
@@ -236,14 +236,12 @@ def _described(about: Mapping[str, Any]) -> Json:
 
 
 def _tags(kms: KMSClient, key_arn: str) -> Json:
-    pages = _pages(
-        kms.list_resource_tags, "Tags", "kms:ListResourceTags", key_arn, KeyId=_id(key_arn), Limit=_PAGE_TAGS
-    )
+    pages = paged(kms, "list_resource_tags", "Tags", resource=key_arn, KeyId=_id(key_arn), Limit=_PAGE_TAGS)
     return {"tags": dict(sorted((_text(one, "TagKey"), _text(one, "TagValue")) for one in pages))}
 
 
 def _grants(kms: KMSClient, key_arn: str) -> Json:
-    pages = _pages(kms.list_grants, "Grants", "kms:ListGrants", key_arn, KeyId=_id(key_arn), Limit=_PAGE_GRANTS)
+    pages = paged(kms, "list_grants", "Grants", resource=key_arn, KeyId=_id(key_arn), Limit=_PAGE_GRANTS)
     found = sorted((_grant(one) for one in pages), key=lambda one: str(one["grant_id"]))
     return {"grants": found[:MOST_GRANTS], "grants_total": len(found)}
 
@@ -264,53 +262,13 @@ def _grant(one: Mapping[str, Any]) -> Json:
 def _rotation(kms: KMSClient, key_arn: str, about: Mapping[str, Any]) -> Json:
     if about.get("KeySpec") != "SYMMETRIC_DEFAULT" or about.get("KeyState") == "PendingDeletion":
         return _NO_ROTATION
-    action = "kms:GetKeyRotationStatus"
     try:
-        answer = _call(kms.get_key_rotation_status, "KeyRotationEnabled", action, key_arn, KeyId=_id(key_arn))
-    except _AnsweredError as error:
-        if error.code in _WITHOUT_ROTATION:
+        answer = whole(kms, "get_key_rotation_status", "KeyRotationEnabled", resource=key_arn, KeyId=_id(key_arn))
+    except SourceError as error:
+        if error_code(error) in _WITHOUT_ROTATION:
             return _NO_ROTATION
         raise
     return {"rotation": bool(answer["KeyRotationEnabled"]), "rotation_days": answer.get("RotationPeriodInDays")}
-
-
-# -- asking -----------------------------------------------------------------------------------------------------------
-
-
-class _AnsweredError(SourceError):
-    """AWS answered with an error, whose code it has."""
-
-    def __init__(self, told: SourceError, code: str) -> None:
-        super().__init__(told.what, advice=told.advice)
-        self.code = code
-
-
-def _call(ask: Callable[..., Any], member: str, action: str, resource: str, **parameters: object) -> Any:
-    """The answer to a call. Raises SourceError."""
-    from botocore.exceptions import ClientError
-
-    try:
-        with explained(action=action, resource=resource):
-            answer = ask(**parameters)
-    except SourceError as error:
-        if isinstance(error.__cause__, ClientError):
-            raise _AnsweredError(error, error_code(error.__cause__)) from error.__cause__
-        raise
-    check_whole(answer, member, action=action, resource=resource)
-    return answer
-
-
-def _pages(ask: Callable[..., Any], member: str, action: str, resource: str, **parameters: object) -> Iterator[Any]:
-    """What all pages of a list hold."""
-    while True:
-        answer = _call(ask, member, action, resource, **parameters)
-        yield from answer[member]
-        marker = answer.get("NextMarker")
-        if not answer.get("Truncated"):
-            return
-        if not marker:
-            raise not_whole(action, resource)
-        parameters["Marker"] = marker
 
 
 def _problem(error: SourceError, where: str) -> InputError:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keytrail.aws import AwsSettings, client, source_error
-from keytrail.aws.answers import not_whole
-from keytrail.aws.failures import error_code
+from keytrail.aws.failures import error_code, not_whole
 from keytrail.errors import SourceError
 
 if TYPE_CHECKING:
