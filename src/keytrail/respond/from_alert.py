@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import get_args
 
 from keytrail.errors import PolicyError
 from keytrail.fields import DRIFT
 from keytrail.investigate import KeyName
 from keytrail.investigate.accounts import account_of
+from keytrail.investigate.model import BeforeStatus
 from keytrail.investigate.names import at, short
 from keytrail.investigate.reading import Json, inner, investigation_of, moment, number, objects, text, texts
 from keytrail.policy import KeyPolicy
 from keytrail.policy.digest import digest_of
 from keytrail.respond.facts import MOST_POLICY_BYTES, Current, GrantSeen, KeyState, LiveGrant, Suspect, Version
 from keytrail.respond.identities import principal_of, without_path
+
+_STATUSES: Mapping[str, BeforeStatus] = {one: one for one in get_args(BeforeStatus)}
 
 
 def told_of(alert: Json) -> Json:
@@ -36,7 +40,6 @@ def alias_of(found: Json) -> str:
 
 def version_of(told: Json, key: KeyName) -> Version:
     """A version of the policy, as `before` and `after` of an investigation tell it."""
-    status = text(told, "status")
     document = told.get("document")
     source = inner(told, "source")
     author, time = text(source, "author"), moment(source, "time")
@@ -46,7 +49,7 @@ def version_of(told: Json, key: KeyName) -> Version:
     when = f" at {at(time)}" if time is not None else ""
     origin = f"{name}{when}{by}, event {text(source, 'event_id')}" if name else f"{place or 'a snapshot'}{when}"
     version = Version(
-        status if status in ("known", "default", "none", "gap") else "unknown",  # type: ignore[arg-type]
+        _STATUSES.get(text(told, "status"), "unknown"),
         origin=origin if source else "",
         reason=text(told, "reason"),
         time=time,

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
+
+from pydantic import TypeAdapter
 
 Json: TypeAlias = dict[str, object]
 Parameters: TypeAlias = Mapping[str, object]
@@ -49,15 +51,7 @@ class Call:
 
     def to_dict(self) -> Json:
         """As plain JSON values."""
-        return {
-            "service": self.service,
-            "operation": self.operation,
-            "parameters": dict(self.parameters),
-            "account": self.account,
-            "region": self.region,
-            "resource": self.resource,
-            "undo": self.undo,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +152,8 @@ class Plan:
 
     def to_dict(self) -> Json:
         """As plain JSON values; `plan_of` reads it back."""
-        return {"id": self.id} | {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        plain: Json = _PLANS.dump_python(self, mode="json")
+        return {"id": self.id} | plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,61 +175,13 @@ class Proposal:
 
 
 def plan_of(data: Mapping[str, object]) -> Plan:
-    """The plan that `to_dict` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-    given = dict(data)
-    known = given.pop("id")
-    plan = Plan(
-        **given  # type: ignore[arg-type]  # as `to_dict` wrote them, but for the values below
-        | {
-            "basis": _basis(given["basis"]),
-            "calls": tuple(Call(**one) for one in _objects(given["calls"])),  # type: ignore[arg-type]
-            "claims": tuple(_claim(one) for one in _objects(given["claims"])),
-            "losses": tuple(_loss(one) for one in _objects(given["losses"])),
-            "authority": None if given["authority"] is None else _authority(given["authority"]),
-            "warnings": tuple(given["warnings"]),  # type: ignore[arg-type]
-        }
-    )
-    if plan.id != known:
+    """The plan that `to_dict` wrote. Raises ValueError for anything else."""
+    plan: Plan = _PLANS.validate_python({name: value for name, value in data.items() if name != "id"})
+    if plan.id != data.get("id"):
         raise ValueError("the plan is not what its id says")
     if plan.after is not None and not any(plan.after in call.parameters.values() for call in plan.calls):
         raise ValueError("the plan does not do what it shows")
     return plan
 
 
-def _basis(value: object) -> Basis:
-    (given,) = _objects([value])
-    read_at = given["read_at"]
-    return Basis(**given | {"read_at": None if read_at is None else datetime.fromisoformat(str(read_at))})  # type: ignore[arg-type]
-
-
-def _claim(given: Json) -> Claim:
-    return Claim(**given | {"examples": tuple(_objects(given["examples"]))})  # type: ignore[arg-type]
-
-
-def _loss(given: Json) -> Loss:
-    return Loss(**given | {name: tuple(given[name]) for name in ("principals", "actions")})  # type: ignore[arg-type]
-
-
-def _authority(value: object) -> Authority:
-    (given,) = _objects([value])
-    return Authority(**given | {"others": tuple(given["others"])})  # type: ignore[arg-type]
-
-
-def _objects(value: object) -> list[Json]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(one, dict) for one in value):
-        raise TypeError("not a list of objects")
-    return list(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Call):
-        return value.to_dict()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return value
+_PLANS = TypeAdapter(Plan)

@@ -85,7 +85,7 @@ def _sound(shown: ShownPlan, *, accept_open: bool) -> Plan:
     again = "Ask for plans again: keytrail respond ALERT."
     try:
         plan = plan_of(shown.document)
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"plan {shown.id} cannot be read, or is not what was shown", advice=again) from error
     for call in plan.calls:
         operation_of(call)

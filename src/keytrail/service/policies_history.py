@@ -7,7 +7,7 @@ which is in force; and where another one may have been in between that nothing t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -26,12 +26,10 @@ from keytrail.respond.drift import effect
 from keytrail.service.accounts import trust
 from keytrail.service.installation import Installation, installation
 from keytrail.service.kept_policies import LIVE, SOURCES, kept_snapshots
-from keytrail.service.lake_store import lake_store
 from keytrail.service.policies import find_key
 from keytrail.service.requests import Observe, Report
-from keytrail.service.running import open_sources
 from keytrail.service.snapshots import read_snapshots
-from keytrail.service.stores import archive_store
+from keytrail.service.stores import records_of
 from keytrail.settings import Accounts, Settings
 from keytrail.store import ArchiveStore, EventStore, Selector
 from keytrail.store.state.policies import KeySnapshot, good_versions, snapshots_of
@@ -123,7 +121,8 @@ def history_of_key(
         home = _home(request, stack)
         key, kept, good = _kept(request.key, home)
         files = [one for path in settings.investigate.snapshots for one in read_snapshots(str(path))]
-        store = stack.enter_context(_store(request, home, now, observe))
+        records = records_of(request.sources, home, settings, now, jobs=request.jobs, observe=observe)
+        store = stack.enter_context(records)
         events = [event for event in policy_events(store) if _is_about(event, key)]
         logging = tuple(events_of(store.find(Selector.kql(LOGGING_QUERY))))
         coverage = store.coverage()
@@ -175,19 +174,6 @@ def _snapshots(home: Installation | None, key: KeyName) -> tuple[Snapshot, ...]:
         return ()
     with home.database.read() as connection:
         return kept_snapshots(connection, key.arn)
-
-
-@contextmanager
-def _store(
-    request: HistoryOfKeyRequest, home: Installation | None, now: datetime, observe: Observe | None
-) -> Iterator[EventStore]:
-    if request.sources:
-        sources = open_sources(request.sources, request.settings)
-        yield archive_store(sources, request.settings, jobs=request.jobs, observe=observe)
-    else:
-        assert home is not None  # else a source was named
-        with lake_store(home, now) as store:
-            yield store
 
 
 def _tell(store: EventStore, report: Report | None) -> None:

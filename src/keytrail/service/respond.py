@@ -27,10 +27,9 @@ from keytrail.respond.subject import Subject, subject_of
 from keytrail.respond.uses import RecentUses, recent_uses
 from keytrail.service.accounts import trust
 from keytrail.service.installation import Installation, installation
-from keytrail.service.lake_store import lake_store
 from keytrail.service.requests import Json, Observe, Report
-from keytrail.service.running import aws_settings, open_sources
-from keytrail.service.stores import archive_store
+from keytrail.service.running import aws_settings
+from keytrail.service.stores import records_of
 from keytrail.service.triage import show_alert
 from keytrail.settings import Settings
 from keytrail.store import ArchiveStore, EventStore
@@ -306,11 +305,8 @@ def records(
     home: Installation, request: RespondRequest, now: datetime, *, observe: Observe | None = None
 ) -> Iterator[EventStore | None]:
     """The records of the sources that were named, else of the lake; None where there are none."""
-    if request.sources:
-        yield archive_store(open_sources(request.sources, request.settings), request.settings, observe=observe)
-        return
-    with lake_store(home, now) as store:
-        yield store if store.head() > 0 else None
+    with records_of(request.sources, home, request.settings, now, observe=observe) as store:
+        yield store if request.sources or store.head() > 0 else None
 
 
 def _uses(store: EventStore | None, subject: Subject, days: int, now: datetime) -> RecentUses | None:

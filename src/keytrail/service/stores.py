@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from keytrail.search import Crew, Result
 from keytrail.service.requests import Observe, Progress
-from keytrail.service.running import read_limits, sizes_of
+from keytrail.service.running import open_sources, read_limits, sizes_of
 from keytrail.settings import Settings
 from keytrail.sources import ReplaySource, Source
-from keytrail.store import ArchiveStore
+from keytrail.store import ArchiveStore, EventStore
+
+if TYPE_CHECKING:
+    from keytrail.service.installation import Installation
 
 
 def archive_store(
@@ -34,6 +39,29 @@ def archive_store(
         observe=_observer(observe),
         crew=crew,
     )
+
+
+@contextmanager
+def records_of(
+    texts: Sequence[str],
+    home: Installation | None,
+    settings: Settings,
+    now: datetime,
+    *,
+    jobs: int = 0,
+    observe: Observe | None = None,
+) -> Iterator[EventStore]:
+    """The records of the sources that are named, else those of the lake, which `home` then has to have.
+
+    `now` is what relative dates in queries on the lake count from. Raises UsageError for what is no source.
+    """
+    if texts or home is None:
+        yield archive_store(open_sources(texts, settings), settings, jobs=jobs, observe=observe)
+        return
+    from keytrail.service.lake_store import lake_store
+
+    with lake_store(home, now) as store:
+        yield store
 
 
 def again(source: Source) -> Source:

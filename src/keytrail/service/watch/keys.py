@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection
 
 from keytrail.service.installation import Installation
@@ -46,6 +46,8 @@ class Look:
     unjudged: int = 0
 
 
+_LOOKS = TypeAdapter(Look)
+
 Feeds = Literal["failing", "working", "drained"]
 """How the sources of records are: one of them cannot be read, all can, or all that they had is taken in."""
 
@@ -61,9 +63,8 @@ def last_look(database: Database) -> Look | None:
     if found is None:
         return None
     try:
-        told: Mapping[str, object] = json.loads(found)
-        return Look(**{**told, "problems": tuple(map(str, told["problems"]))})  # type: ignore[arg-type, call-overload]
-    except (KeyError, TypeError, ValueError):  # of another version
+        return _LOOKS.validate_json(found)
+    except ValueError:  # of another version
         return None
 
 
@@ -163,7 +164,7 @@ class KeyLooks:
         kept = replace(look, problems=look.problems[:_MOST_PROBLEMS])
         with self._home.database.write() as connection:
             self._lease.check(connection)
-            set_marks(connection, {_MARK: json.dumps(asdict(kept))})
+            set_marks(connection, {_MARK: _LOOKS.dump_json(kept).decode()})
 
 
 def _tell(checked: Checked) -> None:
