@@ -10,6 +10,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers.proxy import Proxy, proxying
+
 # Hypothesis times examples on the wall clock, which a busy machine makes meaningless. The default examples are the same
 # in every run, so that a change is judged by what it changed; `make fuzz` looks for new ones.
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -39,6 +41,33 @@ def endpoint() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def aws_credentials() -> Iterator[None]:
+    """Credentials for the test servers, and nothing of the machine's own AWS configuration."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTESTTESTTEST")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+        yield
+
+
+@pytest.fixture(scope="module")
+def proxied(endpoint: str) -> Iterator[Proxy]:
+    with proxying(endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(proxied: Proxy) -> Proxy:
+    """A proxy in front of moto that can answer worse, with nothing planned and nothing asked yet."""
+    proxied.clear()
+    return proxied
 
 
 def require(name: str, package: str) -> NoReturn:

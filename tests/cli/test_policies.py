@@ -16,9 +16,10 @@ from keytrail.policy.digest import digest_of_text
 from keytrail.store.state.policies import put_snapshot
 from keytrail.store.state.tables import audit
 from tests.cli.service_state import here
-from tests.respond.conftest import _credentials, proxied, proxy  # noqa: F401 - fixtures
 from tests.respond.estate import ROLE, in_account, key_id, make_key, new_account, of_key, policy, role_denied
 from tests.servers.proxy import Proxy, error
+
+pytestmark = pytest.mark.usefixtures("aws_credentials")
 
 # The fixture of conftest.py: runs commands, makes records and archives.
 Keytrail = Any
@@ -70,7 +71,7 @@ def harmless(result: Result) -> bool:
 # -- snapshot ---------------------------------------------------------------------------------------------------------
 
 
-def snapshot(keytrail: Keytrail, proxy: Proxy, *arguments: str) -> Result:  # noqa: F811
+def snapshot(keytrail: Keytrail, proxy: Proxy, *arguments: str) -> Result:
     result: Result = keytrail(
         "policies", "snapshot", "--role-name", ROLE, "--endpoint-url", proxy.url, "--region", "eu-west-1", *arguments,
         env={"AWS_DEFAULT_REGION": "eu-west-1", "KEYTRAIL_AWS__MAX_ATTEMPTS": "1"},
@@ -78,7 +79,7 @@ def snapshot(keytrail: Keytrail, proxy: Proxy, *arguments: str) -> Result:  # no
     return result
 
 
-def test_a_snapshot_makes_the_state_and_says_what_is_new(keytrail: Keytrail, proxy: Proxy) -> None:  # noqa: F811
+def test_a_snapshot_makes_the_state_and_says_what_is_new(keytrail: Keytrail, proxy: Proxy) -> None:
     first, second = new_account(), new_account()
     key = make_key(proxy.url, first, alias="orders")
     make_key(proxy.url, second)
@@ -101,7 +102,7 @@ def test_a_snapshot_makes_the_state_and_says_what_is_new(keytrail: Keytrail, pro
 
 def test_a_key_that_cannot_be_read_ends_with_3_and_an_account_with_4(
     keytrail: Keytrail,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
 ) -> None:
     first, second = new_account(), new_account()
     key, _ = make_key(proxy.url, first), make_key(proxy.url, first)
@@ -121,13 +122,13 @@ def test_a_key_that_cannot_be_read_ends_with_3_and_an_account_with_4(
     assert "1 key in 1 account" in result.stderr
 
 
-def test_wrong_names_end_with_2_before_anybody_is_asked(keytrail: Keytrail, proxy: Proxy) -> None:  # noqa: F811
+def test_wrong_names_end_with_2_before_anybody_is_asked(keytrail: Keytrail, proxy: Proxy) -> None:
     result = snapshot(keytrail, proxy, "--account", "12345")
     assert (result.exit_code, "is no account id" in result.stderr) == (2, True)
     assert proxy.requests == []
 
 
-def test_progress_is_for_who_watches(keytrail: Keytrail, proxy: Proxy) -> None:  # noqa: F811
+def test_progress_is_for_who_watches(keytrail: Keytrail, proxy: Proxy) -> None:
     account = new_account()
     make_key(proxy.url, account)
     shown = keytrail.terminal(

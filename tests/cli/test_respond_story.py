@@ -70,21 +70,13 @@ def write(path: Path, records: list[Json]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials for the test server, and the role that is assumed in the account of the key."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDTESTTESTTEST",
-        "AWS_SECRET_ACCESS_KEY": "not-a-secret",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/nonexistent/config",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",
-        "KEYTRAIL_RESPOND__ROLE_NAME": ROLE,
-    }.items():
-        monkeypatch.setenv(name, value)
+def _role(aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The role that is assumed in the account of the key."""
+    monkeypatch.setenv("KEYTRAIL_RESPOND__ROLE_NAME", ROLE)
 
 
 @pytest.fixture
-def story(_credentials: None, endpoint: str, tmp_path: Path) -> Story:
+def story(_role: None, endpoint: str, tmp_path: Path) -> Story:
     place = tmp_path
     simulate(place / "simulated", events=4000, seed=7)
     # Some objects are delivered twice.

@@ -17,16 +17,8 @@ OBJECT = (
 
 
 @pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials for the test server, and nothing of the machine's own AWS configuration."""
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTESTTESTTEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
-    # Worker processes have the environment of when the first of them was made, which an earlier test may have had.
+def _one_process(aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes have the environment of when the first of them was made, which an earlier test may have had."""
     monkeypatch.setenv("KEYTRAIL_SCAN__JOBS", "1")
 
 

@@ -24,7 +24,6 @@ from keytrail.settings import Settings
 from keytrail.store.state.database import Database, sqlite_url
 from keytrail.store.state.migrate import migrate
 from keytrail.store.state.policies import KeySnapshot, document, latest_snapshots, snapshots_of
-from tests.respond.conftest import _credentials, proxied, proxy  # noqa: F401 - fixtures
 from tests.respond.estate import (
     ROLE,
     answered,
@@ -37,6 +36,8 @@ from tests.respond.estate import (
     role_denied,
 )
 from tests.servers.proxy import Proxy, error
+
+pytestmark = pytest.mark.usefixtures("aws_credentials")
 
 OWN = "123456789012"
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -55,7 +56,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 class Looks:
     """Looks at the same accounts, one after the other."""
 
-    def __init__(self, database: Database, proxy: Proxy, accounts: tuple[str, ...]) -> None:  # noqa: F811
+    def __init__(self, database: Database, proxy: Proxy, accounts: tuple[str, ...]) -> None:
         self._database, self._accounts = database, accounts
         self._aws = AwsSettings(region="eu-west-1", endpoint_url=proxy.url, max_attempts=1)
         self.problems: list[InputError | SourceError] = []
@@ -84,14 +85,14 @@ def accounts() -> tuple[str, str]:
 
 
 @pytest.fixture
-def looks(database: Database, proxy: Proxy, accounts: tuple[str, str]) -> Looks:  # noqa: F811
+def looks(database: Database, proxy: Proxy, accounts: tuple[str, str]) -> Looks:
     return Looks(database, proxy, accounts)
 
 
 def test_every_key_of_the_accounts_and_regions_is_kept(
     looks: Looks,
     database: Database,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     keys = {make_key(proxy.url, account, region): (account, region) for account in accounts for region in REGIONS}
@@ -109,7 +110,7 @@ def test_every_key_of_the_accounts_and_regions_is_kept(
 
 def test_a_second_look_keeps_what_is_another_and_says_so(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     first, second = (make_key(proxy.url, accounts[0]) for _ in range(2))
@@ -129,7 +130,7 @@ def test_a_second_look_keeps_what_is_another_and_says_so(
 
 def test_a_policy_that_aws_ram_wrote_is_a_change_as_well(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     key = make_key(proxy.url, accounts[0])
@@ -144,7 +145,7 @@ def test_a_policy_that_aws_ram_wrote_is_a_change_as_well(
 
 def test_a_key_that_is_gone_is_noted_once_and_kept(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     key = make_key(proxy.url, accounts[0], alias="orders")
@@ -159,7 +160,7 @@ def test_a_key_that_is_gone_is_noted_once_and_kept(
 
 def test_what_fails_is_told_and_stops_nothing_else(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     hidden, partly, lost = sorted(make_key(proxy.url, accounts[0]) for _ in range(3))
@@ -179,7 +180,7 @@ def test_what_fails_is_told_and_stops_nothing_else(
 
 def test_a_region_and_an_account_that_fail_are_told_and_no_key_there_is_taken_for_gone(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     keys = {make_key(proxy.url, account) for account in accounts}
@@ -202,7 +203,7 @@ def test_a_region_and_an_account_that_fail_are_told_and_no_key_there_is_taken_fo
 
 def test_a_policy_that_may_not_be_read_any_more_is_no_change_of_it(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
 ) -> None:
     key = make_key(proxy.url, accounts[0])
@@ -217,7 +218,7 @@ def test_a_policy_that_may_not_be_read_any_more_is_no_change_of_it(
 
 def test_the_folder_is_written_as_well(
     looks: Looks,
-    proxy: Proxy,  # noqa: F811
+    proxy: Proxy,
     accounts: tuple[str, str],
     tmp_path: Path,
 ) -> None:
@@ -228,7 +229,7 @@ def test_the_folder_is_written_as_well(
     assert looks.take(NOW + HOUR).written == 0
 
 
-def test_what_cannot_begin_raises(database: Database, proxy: Proxy) -> None:  # noqa: F811
+def test_what_cannot_begin_raises(database: Database, proxy: Proxy) -> None:
     aws = AwsSettings(region="eu-west-1", endpoint_url=proxy.url, max_attempts=1)
     with pytest.raises(UsageError, match="no role is named"):
         take_snapshot(database, SnapshotRequest(Wanted((new_account(),)), aws), clock=lambda: NOW)

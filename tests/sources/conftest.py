@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,17 +12,8 @@ from keytrail.sources import SourceSettings
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _credentials() -> Iterator[None]:
-    """Credentials for the test servers, and nothing of the machine's own AWS configuration."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTESTTESTTEST")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
-        yield
+def _credentials(aws_credentials: None) -> None:
+    """Every test here asks a test server."""
 
 
 @pytest.fixture

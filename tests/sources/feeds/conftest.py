@@ -10,7 +10,7 @@ import pytest
 from keytrail.aws import AwsSettings
 from keytrail.sources import SourceSettings
 from keytrail.sources.feeds import Feed, FeedSettings, open_feed
-from tests.servers.proxy import Proxy, proxying
+from tests.servers.proxy import Proxy
 from tests.sources.feeds.ledger import HandClock, MemoryLedger
 
 Open = Callable[..., Feed]
@@ -24,19 +24,6 @@ def ledger() -> MemoryLedger:
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
-
-
-@pytest.fixture(scope="module")
-def one_proxy(endpoint: str) -> Iterator[Proxy]:
-    with proxying(endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def proxy(one_proxy: Proxy) -> Proxy:
-    """The proxy, with no faults and no requests yet. Its address stays, so that clients are made once."""
-    one_proxy.clear()
-    return one_proxy
 
 
 @pytest.fixture
