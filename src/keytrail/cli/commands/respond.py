@@ -313,6 +313,9 @@ def _confirm(plans: Sequence[Plan]) -> None:
     for plan in plans:
         messages.plain("\n".join(plan_lines(plan, colour=wanted(sys.stderr))))
     keys = ", ".join(sorted({for_terminal(call.resource) for plan in plans for call in plan.calls}))
-    print(f"Change {keys} now? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        sure = typer.confirm(f"Change {keys} now?", err=True)
+    except typer.Abort:  # the end of the input, or Ctrl-C
+        sure = False
+    if not sure:
         raise UsageError("not confirmed: nothing was changed")
