@@ -9,7 +9,7 @@ import pytest
 from keytrail.cloudtrail import Json
 from keytrail.errors import StoreError
 from keytrail.policy import KeyPolicy
-from keytrail.report import ReportItem, plain_report
+from keytrail.report import ReportItem, html_report, plain_report
 from keytrail.respond.propose import propose
 from keytrail.respond.subject import subject_of
 from keytrail.rules import item_from_dict, of_service
@@ -109,6 +109,15 @@ def test_the_alert_is_told_and_shows_both_policies_and_what_is_proved(watched: B
     assert "was found with a policy that no record gave it" in page["What was found"]
     assert f"any other identity of account {made.OUTSIDE}" in page["Who gained access"]
     assert "statement 2, added" in page["What changed in the policy"]
+
+
+def test_the_page_names_nobody_where_nobody_is_known(watched: Bench) -> None:
+    found(watched, OPEN)
+    later_and_compared(watched, OPEN)
+    [alert] = watched.alerts()
+    page = html_report([ReportItem(alert.document)], title="Alert", generated=None)
+    assert "KeyPolicyDrift, 2026-" in page
+    assert "a look at the key" in page
 
 
 def test_a_change_that_is_reported_in_time_is_none(watched: Bench) -> None:

@@ -242,7 +242,7 @@ def details_of(drift: Drift) -> Json:
     observed, reported = drift.differing.observed, drift.differing.reported
     seen: Json = {
         "status": "known",
-        "source": {"kind": "snapshot", "time": utc_text(observed.first_seen), "place": observed.policy.name},
+        "source": {"kind": "snapshot", "time": utc_text(observed.first_seen), "place": "a look at the key"},
         "digest": observed.digest,
         "reason": None,
     }
