@@ -188,7 +188,7 @@ class _Run:
             return False
         for number in todo:
             call = self._plan.calls[number]
-            self._move(number, "begun", {"call": call.action, "resource": call.resource})
+            self._move(number, "begun", {"action": call.action, "resource": call.resource})
             try:
                 self._how.aws.do(call)
             except KeytrailError as error:
